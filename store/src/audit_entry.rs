@@ -125,14 +125,28 @@ pub(crate) fn decode(raw: RawEntry) -> AuditEntry {
     AuditEntry { version: raw.version, event: raw.event, content: decoded }
 }
 
-/// Decodes an entry if it is selected by what is known of it without its records.
-pub(crate) fn decode_selected(
-    raw: RawEntry,
-    is_selected: impl Fn(Action, &ChangeMetadata) -> bool,
-) -> Option<AuditEntry> {
+/// What is known of an entry before its records are decoded.
+#[derive(Debug, Clone, Copy)]
+pub struct ChangeSummary<'a> {
+    /// The event that its webhooks receive; none for changes that are no event.
+    pub event: Option<&'a EventId>,
+    pub action: Action,
+    pub metadata: &'a ChangeMetadata,
+}
+
+impl AuditEntry {
+    /// Returns its summary; none if it cannot be decoded.
+    pub fn summary(&self) -> Option<ChangeSummary<'_>> {
+        let content = self.content.as_ref().ok()?;
+        Some(ChangeSummary { event: self.event.as_ref(), action: content.action, metadata: &content.metadata })
+    }
+}
+
+/// Decodes an entry if it is selected.
+pub(crate) fn decode_selected(raw: RawEntry, is_selected: impl Fn(ChangeSummary<'_>) -> bool) -> Option<AuditEntry> {
     let payload = raw.payload.ok()?;
     let (metadata, old) = decode_metadata_line(&payload.metadata).ok()?;
-    if !is_selected(payload.action, &metadata) {
+    if !is_selected(ChangeSummary { event: raw.event.as_ref(), action: payload.action, metadata: &metadata }) {
         return None;
     }
     let content = decode_records(&payload, metadata, old.as_deref()).ok()?;

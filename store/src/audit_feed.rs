@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use gatepost_domain::change::Action;
 use gatepost_domain::time::Version;
 
-use crate::audit_entry::{self, AuditEntry, ChangeMetadata};
+use crate::audit_entry::{self, AuditEntry, ChangeSummary};
 use crate::cell_store::CellStore;
 use crate::error::Result;
 use crate::ops::{CursorCheck, RawFeed};
@@ -64,7 +63,7 @@ impl AuditFeed<'_> {
         &self,
         cursor: Version,
         limit: u32,
-        is_selected: impl Fn(Action, &ChangeMetadata) -> bool,
+        is_selected: impl Fn(ChangeSummary<'_>) -> bool,
     ) -> Result<SearchedBatch> {
         let RawFeed { entries, cursor_check } = self.0.backend.feed_backwards(cursor, limit).await?;
         let (read, oldest) = (entries.len(), entries.last().map(|entry| entry.version));

@@ -50,7 +50,7 @@ mod usage;
 
 pub use account_resources::{AccountLimits, AccountResource, ResourceUsage};
 pub use attempt::{AttemptPage, AttemptPosition, AttemptRecord, AttemptResponse, RecordedOutcome};
-pub use audit_entry::{AuditEntry, ChangeMetadata, EntryContent};
+pub use audit_entry::{AuditEntry, ChangeMetadata, ChangeSummary, EntryContent};
 pub use audit_feed::{AuditBatch, AuditFeed, SearchedBatch};
 pub use cell_store::{CellStore, StoreKind};
 pub use change::{Change, CommitContext, RecordWrite, StoredResponse, Versioned};

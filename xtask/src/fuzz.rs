@@ -37,10 +37,12 @@ const MAX_MEMORY_MB: u32 = 512;
 /// Number of lines that are printed of a failed target's log, from its end.
 const SHOWN_LOG_LINES: usize = 40;
 
-fn seconds_per_target(depth: Depth) -> u32 {
+/// A quick run always begins with the same inputs, so that it fails because of a change and not by chance. A full one
+/// looks for new ones.
+fn run_arguments(depth: Depth) -> Vec<String> {
     match depth {
-        Depth::Quick => 4,
-        Depth::Full => 180,
+        Depth::Quick => vec!["-max_total_time=4".into(), "-seed=1".into()],
+        Depth::Full => vec!["-max_total_time=180".into()],
     }
 }
 
@@ -90,7 +92,7 @@ fn start(target: &str, depth: Depth) -> anyhow::Result<Child> {
     let inputs = input_arguments(target)?;
     let log = File::create(log_of(target))?;
     Command::new(program(target))
-        .arg(format!("-max_total_time={}", seconds_per_target(depth)))
+        .args(run_arguments(depth))
         .args(limit_arguments())
         .args(inputs)
         .current_dir(root())

@@ -1,9 +1,8 @@
 //! Changes newest first, and of one resource without those after its last one and before its creation.
 
-use gatepost_domain::change::Action;
 use gatepost_domain::id::{KeyId, ProjectId, WebhookId};
 use gatepost_domain::time::{Timestamp, Version};
-use gatepost_store::{ChangeMetadata, SearchedBatch, Versioned};
+use gatepost_store::{ChangeSummary, SearchedBatch, Versioned};
 
 use super::api_keys::KeyRef;
 use super::event_cursor::EventCursor;
@@ -48,8 +47,8 @@ impl BackwardPage<'_> {
         size.min(number(self.limits.entries.saturating_sub(self.page.searched)))
     }
 
-    fn is_selected(&self, action: Action, change: &ChangeMetadata) -> bool {
-        self.filter.matches(self.caller, action, change) || self.filter.is_first(self.caller, action, change)
+    fn is_selected(&self, change: ChangeSummary<'_>) -> bool {
+        self.filter.matches(self.caller, change) || self.filter.is_first(self.caller, change)
     }
 
     /// Adds the entries that were selected of a read.
@@ -61,10 +60,7 @@ impl BackwardPage<'_> {
                 break;
             }
             self.page.next = EventCursor::at(entry.version);
-            let is_first = entry
-                .content
-                .as_ref()
-                .is_ok_and(|content| self.filter.is_first(self.caller, content.action, &content.metadata));
+            let is_first = entry.summary().is_some_and(|change| self.filter.is_first(self.caller, change));
             self.page.changes.extend(visible_change(self.caller, self.filter, entry));
             if is_first {
                 self.page.rest = Rest::None;
@@ -110,8 +106,7 @@ impl ControlPlane {
         while progress == Progress::Going {
             let _turn = self.acquire_list_permit(context).await?;
             let (feed, size) = (self.store.single_cell().audit_feed(), reading.read_size());
-            let is_selected = |action, change: &ChangeMetadata| reading.is_selected(action, change);
-            let batch = feed.search_backwards(reading.before, size, is_selected).await?;
+            let batch = feed.search_backwards(reading.before, size, |change| reading.is_selected(change)).await?;
             if reading.page.searched == 0 {
                 reading.page.continuity = continuity(before, batch.cursor_check);
             }

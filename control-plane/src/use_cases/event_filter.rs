@@ -5,7 +5,7 @@ use std::str::FromStr;
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{AccessKeyId, KeyId, ProjectId};
 use gatepost_domain::record::Actor;
-use gatepost_store::ChangeMetadata;
+use gatepost_store::{ChangeMetadata, ChangeSummary};
 
 use crate::caller::{Caller, Visibility};
 use crate::control_plane::ControlPlane;
@@ -21,7 +21,7 @@ pub struct EventFilter {
     pub project: Option<ProjectId>,
     /// Changes by these actors; by all if absent.
     pub actor: Option<ActorFilter>,
-    /// Changes of the resource with this id; of all if absent.
+    /// Changes of the resource with this id, or the one that is the event with this id; all if absent.
     pub subject: Option<String>,
 }
 
@@ -65,20 +65,31 @@ impl EventFilter {
         Self { project: Some(project), subject: Some(subject), ..Self::default() }
     }
 
-    pub(super) fn matches(&self, caller: &Caller, action: Action, change: &ChangeMetadata) -> bool {
-        caller.visibility_in_account(&change.account, change.project.as_ref()) == Visibility::Visible
-            && self.project.as_ref().is_none_or(|project| change.project.as_ref() == Some(project))
-            && self.actions.as_ref().is_none_or(|actions| actions.contains(&action))
-            && self.actor.as_ref().is_none_or(|actor| actor.matches(&change.actor))
-            && self.subject.as_ref().is_none_or(|subject| *subject == change.subject)
+    pub(super) fn matches(&self, caller: &Caller, change: ChangeSummary<'_>) -> bool {
+        let metadata = change.metadata;
+        is_visible(caller, metadata)
+            && self.project.as_ref().is_none_or(|project| metadata.project.as_ref() == Some(project))
+            && self.actions.as_ref().is_none_or(|actions| actions.contains(&change.action))
+            && self.actor.as_ref().is_none_or(|actor| actor.matches(&metadata.actor))
+            && self.subject.as_ref().is_none_or(|subject| *subject == metadata.subject || is_event(change, subject))
     }
 
-    /// Returns whether a change is the first of the only resource that is selected, so that no older one is selected.
-    pub(super) fn is_first(&self, caller: &Caller, action: Action, change: &ChangeMetadata) -> bool {
-        self.subject.as_ref() == Some(&change.subject)
-            && caller.visibility_in_account(&change.account, change.project.as_ref()) == Visibility::Visible
-            && action.is_creation()
+    /// Returns whether a change is the first of the only resource that is selected, or the only event, so that no older
+    /// one is selected.
+    pub(super) fn is_first(&self, caller: &Caller, change: ChangeSummary<'_>) -> bool {
+        let is_first_of = |subject: &String| {
+            (*subject == change.metadata.subject && change.action.is_creation()) || is_event(change, subject)
+        };
+        self.subject.as_ref().is_some_and(is_first_of) && is_visible(caller, change.metadata)
     }
+}
+
+fn is_visible(caller: &Caller, change: &ChangeMetadata) -> bool {
+    caller.visibility_in_account(&change.account, change.project.as_ref()) == Visibility::Visible
+}
+
+fn is_event(change: ChangeSummary<'_>, id: &str) -> bool {
+    change.event.is_some_and(|event| event.as_str() == id)
 }
 
 impl ActorFilter {

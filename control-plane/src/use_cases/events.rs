@@ -217,8 +217,8 @@ pub(super) fn continuity(cursor: &EventCursor, cursor_check: CursorCheck) -> Con
 
 /// Returns the change of an entry if the caller sees it and selects it. Entries that cannot be decoded are in quarantine.
 pub(super) fn visible_change(caller: &Caller, filter: &EventFilter, entry: AuditEntry) -> Option<VisibleChange> {
+    let is_selected = filter.matches(caller, entry.summary()?);
     let (content, event) = (entry.content.ok()?, entry.event?);
     let has_record = content.old.is_some() || content.new.is_some();
-    let is_selected = has_record && filter.matches(caller, content.action, &content.metadata);
-    is_selected.then_some(VisibleChange { version: entry.version, event, content })
+    (is_selected && has_record).then_some(VisibleChange { version: entry.version, event, content })
 }

@@ -1,7 +1,7 @@
 // The memory of a browser that stays open: what it holds does not grow with what it has shown.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { api, createKey, until, visit } from "./site.mjs";
+import { api, createKey, held, until, visit } from "./site.mjs";
 
 const MIB = 1024 * 1024;
 // As in admin/assets/app.js.
@@ -10,13 +10,6 @@ const MAX_TAIL_ROWS = 500;
 const KEYS = 25;
 // Pages of a list that are visited one after the other.
 const PAGES = 12;
-
-// Returns what a page holds after the garbage is collected: bytes of its scripts, and what is in its documents.
-async function held(devtools) {
-  await devtools.send("HeapProfiler.collectGarbage");
-  const { usedSize } = await devtools.send("Runtime.getHeapUsage");
-  return { bytes: usedSize, ...(await devtools.send("Memory.getDOMCounters")) };
-}
 
 test("going through the pages of a long list holds no more than one of them", async () => {
   const { id } = (await api("GET", "/projects")).find(({ name }) => name === "From elsewhere");

@@ -205,6 +205,13 @@ class Visitor {
   }
 }
 
+// Returns what a page holds after the garbage is collected: bytes of its scripts, and what is in its documents.
+export async function held(devtools) {
+  await devtools.send("HeapProfiler.collectGarbage");
+  const { usedSize } = await devtools.send("Runtime.getHeapUsage");
+  return { bytes: usedSize, ...(await devtools.send("Memory.getDOMCounters")) };
+}
+
 // Returns the status of a request with a key at each gateway.
 export async function statuses(key) {
   const request = async (gateway) => (await fetch(`${gateway}/x`, { headers: { "x-api-key": key } })).status;

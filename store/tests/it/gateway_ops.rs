@@ -10,7 +10,7 @@ use gatepost_domain::partition::Partition;
 use gatepost_domain::permit::{KeyFacts, Tenancy};
 use gatepost_domain::record::{ApiKey, KeyDigest, Project, Status};
 use gatepost_domain::time::Version;
-use gatepost_store::{CellStore, ChangeMetadata, FoundKey, RecordWrite, Store, StoreErrorKind, os_rng};
+use gatepost_store::{CellStore, ChangeSummary, FoundKey, RecordWrite, Store, StoreErrorKind, os_rng};
 use gatepost_store::{CursorState, FirstUseOutcome, GatewayLabel, Heartbeat};
 
 use crate::fixture::{Fixture, TestBackend, account, commit, renamed};
@@ -198,7 +198,7 @@ pub(crate) async fn the_feed_is_read_backwards_from_a_cursor(backend: TestBacken
     all.reverse();
     let (mut seen, mut cursor) = (Vec::new(), Version::MAX);
     loop {
-        let batch = test.store.audit_feed().search_backwards(cursor, 7, |_, _| true).await.unwrap();
+        let batch = test.store.audit_feed().search_backwards(cursor, 7, |_| true).await.unwrap();
         let expected = if cursor == Version::MAX { CursorState::Diverged } else { CursorState::Present };
         assert_eq!((batch.cursor_check.state, batch.cursor_check.last), (expected, all[0].version));
         let Some(oldest) = batch.oldest else { break };
@@ -210,13 +210,14 @@ pub(crate) async fn the_feed_is_read_backwards_from_a_cursor(backend: TestBacken
         all.insert(0, test.store.audit_feed().read(all[0].version, 1, NO_WAIT).await.unwrap().entries.remove(0));
     }
     assert_eq!(seen, all[all.len() - 22..], "entries that are new in the meantime are not among those before");
-    let none = test.store.audit_feed().search_backwards(Version::ZERO, 7, |_, _| true).await.unwrap();
+    let none = test.store.audit_feed().search_backwards(Version::ZERO, 7, |_| true).await.unwrap();
     assert_eq!((none.selected, none.cursor_check.state), (vec![], CursorState::Present));
     let between = Version::from_u64(all[0].version.as_u64() + 1);
-    let unknown = test.store.audit_feed().search_backwards(between, 1, |_, _| true).await.unwrap();
+    let unknown = test.store.audit_feed().search_backwards(between, 1, |_| true).await.unwrap();
     assert_eq!((unknown.selected, unknown.cursor_check.state), (all[..1].to_vec(), CursorState::Diverged));
     let subject = all[2].content.as_ref().unwrap().metadata.subject.clone();
-    let is_selected = |action, change: &ChangeMetadata| action == Action::ApiKeyCreated && change.subject == subject;
+    let is_selected =
+        |change: ChangeSummary<'_>| change.action == Action::ApiKeyCreated && change.metadata.subject == subject;
     let one = test.store.audit_feed().search_backwards(Version::MAX, 10, is_selected).await.unwrap();
     assert_eq!((one.selected, one.read, one.oldest), (all[2..3].to_vec(), 10, Some(all[9].version)));
 }

@@ -65,11 +65,11 @@ pub(crate) async fn a_trimmed_stream_is_read_backwards_to_its_oldest_entry(backe
     let mut all = test.store.audit_feed().read(Version::ZERO, 100, Duration::ZERO).await.unwrap().entries;
     all.reverse();
     let trimmed_through = test.store.trim(rule(3)).await.unwrap().trimmed_through;
-    let left = test.store.audit_feed().search_backwards(Version::MAX, 100, |_, _| true).await.unwrap();
+    let left = test.store.audit_feed().search_backwards(Version::MAX, 100, |_| true).await.unwrap();
     assert_eq!((left.selected.as_slice(), left.cursor_check.trimmed_through), (&all[..3], trimmed_through));
-    let oldest = test.store.audit_feed().search_backwards(all[2].version, 100, |_, _| true).await.unwrap();
+    let oldest = test.store.audit_feed().search_backwards(all[2].version, 100, |_| true).await.unwrap();
     assert_eq!((oldest.selected, oldest.cursor_check.state), (vec![], CursorState::Present));
-    let trimmed = test.store.audit_feed().search_backwards(all[4].version, 100, |_, _| true).await.unwrap();
+    let trimmed = test.store.audit_feed().search_backwards(all[4].version, 100, |_| true).await.unwrap();
     assert_eq!((trimmed.selected, trimmed.cursor_check.state), (vec![], CursorState::Trimmed));
 }
 

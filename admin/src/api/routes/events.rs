@@ -60,7 +60,7 @@ pub(crate) struct ChangesBody {
         ("projectId" = Option<String>, Query, description = "Only changes of this project"),
         ("actor" = Option<String>, Query, description = "Only changes by the access key or key with this id, or by \
             `ACCESS_KEY`, `API_KEY`, `OPERATOR` or `DELIVERER`", example = "OPERATOR"),
-        ("subject" = Option<String>, Query, description = "Only changes of the resource with this id",
+        ("subject" = Option<String>, Query, description = "Only changes of the resource with this id, or the one that is the event with this id",
             example = "key_00aZ3kT9cQmX1pLr7vWn5sYd"),
         ("limit" = Option<u32>, Query, description = "Maximum number of changes, up to 1,000; by default 100", example = 100),
     ),

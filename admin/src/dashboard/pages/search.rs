@@ -105,9 +105,12 @@ pub(crate) async fn search(State(state): State<DashboardState>, visitor: Visitor
     Ok(answer::see_other(&path(text)))
 }
 
-/// Returns the page of what a text names exactly, if the visitor sees it.
+/// Returns the page of what a text names exactly, if the visitor sees it; for an event the search for its change.
 async fn path_of(state: &DashboardState, visitor: &Visitor, text: &str) -> Result<Option<String>, Failure> {
     let (control_plane, context) = (&state.control_plane, visitor.context());
+    if EventId::parse(text).is_ok() {
+        return Ok(Some(pager::with_query("/changes", [("subject", text)])));
+    }
     let found = if ProjectId::parse(text).is_ok() {
         control_plane.project(&context, text).await.map(|found| format!("/projects/{}", found.record.id))
     } else if WebhookId::parse(text).is_ok() {
@@ -151,7 +154,8 @@ async fn results_page(
         (search::with_button(shown))
         @if text.is_empty() {
             (empty::state("Search all projects", html! {
-                p { "By the name or ID of a project, an API key or a webhook, by your customer's ID, or by a whole key." }
+                p { "By the name or ID of a project, an API key or a webhook, by your customer's ID, by the ID of an event, or by a \
+                    whole key." }
             }))
         } @else {
             (results(state, &found, &list, shown).await?)

@@ -148,6 +148,12 @@ async fn search_finds_by_name_id_and_value_and_no_value_stands_in_an_address() {
     ] {
         assert_eq!(browser.post("/dashboard/search", &[("q", query)]).await.location(), location, "{query}");
     }
+    let (_, events) = admin.get(&format!("/events?order=desc&subject={id}")).await;
+    let event = text(&events["events"][0], "id");
+    let location = browser.post("/dashboard/search", &[("q", &event)]).await.location();
+    assert_eq!(location, format!("/dashboard/changes?subject={event}"));
+    let page = browser.get(&location).await.body;
+    assert_eq!(page.matches("payments of Jane").count(), 1, "{page}");
     let page = browser.get("/dashboard/search?q=payments").await.body;
     for what in [">Payments</a>", ">payments of Jane</a>", ">Payments hook</a>"] {
         assert!(page.contains(what), "{what} in {page}");
