@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::fair_scheduler::FairScheduler;
 use crate::lease::LeaseDeadline;
-use crate::options::MAX_CONCURRENT_SENDS;
+use crate::options::{IN_FLIGHT_CAP, MAX_CONCURRENT_SENDS};
 
 /// Maximum number of settlements per operation.
 const MAX_BATCH: usize = 64;
@@ -95,17 +95,24 @@ async fn run(store: CellStore, scheduler: FairScheduler, receiver: Arc<Mutex<mps
     }
 }
 
-/// Adds settlements to a batch for up to [`GATHER_WAIT`], until it is full or has half of what is being sent: the other
-/// half goes on while these make room for new deliveries.
+/// Adds settlements to a batch for up to [`GATHER_WAIT`], until it is full or has a part of what is being sent: the rest
+/// goes on while these make room for new deliveries.
 async fn gather(receiver: &mut mpsc::Receiver<PendingAck>, batch: &mut Vec<PendingAck>, scheduler: &FairScheduler) {
     let deadline = Instant::now() + GATHER_WAIT;
-    while batch.len() < MAX_BATCH.min(scheduler.used_slots() / 2) {
+    while batch.len() < gathered_part(scheduler.used_slots()) {
         let room = MAX_BATCH - batch.len();
         match tokio::time::timeout_at(deadline, receiver.recv_many(batch, room)).await {
             Ok(1..) => {}
             Ok(0) | Err(_) => return,
         }
     }
+}
+
+/// Returns how many of so many deliveries that are being sent are settled together. While only one webhook is busy,
+/// nothing is sent in place of those that wait here, so that it is a smaller part.
+fn gathered_part(in_flight: usize) -> usize {
+    let is_one_webhook = in_flight <= IN_FLIGHT_CAP as usize;
+    MAX_BATCH.min(if is_one_webhook { in_flight / 4 } else { in_flight / 2 })
 }
 
 async fn settle_batch(store: CellStore, batch: Vec<PendingAck>) {

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::join_all;
 use gatepost_domain::id::WebhookId;
 use gatepost_runtime::error_chain;
-use gatepost_store::{Result, StoreErrorKind};
+use gatepost_store::{DueWebhooks, Result, StoreErrorKind};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::context::{DelivererContext, sleep_unless_stopped};
@@ -20,23 +22,21 @@ const MAX_WEBHOOKS_PER_ROUND: u32 = 256;
 const MAX_CACHED_WEBHOOKS: usize = 100_000;
 /// Interval at which the queues are polled: another deliverer may have made something due.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Deliveries in one lease from which a webhook is busy: when some of them end, it probably has more.
+const BUSY_LEASE: usize = 4;
+/// Maximum number of busy webhooks. Leases for them do not wait until the queues have been read.
+const MAX_BUSY_WEBHOOKS: usize = 4;
 /// Delay before the next round after a failure of the store.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// Dispatches deliveries until the deliverer is stopped.
 pub(crate) async fn run(context: DelivererContext) {
     let mut stopped = context.stopped.clone();
-    let mut dispatcher =
-        Dispatcher { context: context.clone(), webhooks: HashMap::new(), skipped_webhooks: 0, leased_count: 0 };
+    let mut dispatcher = Dispatcher::new(context.clone());
     while !*stopped.borrow() {
         match dispatcher.run_round().await {
             Ok(NextRound::Now) => {}
-            Ok(NextRound::After(wait)) => {
-                tokio::select! {
-                    () = context.wake.notified() => {}
-                    () = sleep_unless_stopped(&mut stopped, wait) => {}
-                }
-            }
+            Ok(NextRound::After(wait)) => wait_for_work(&context, &mut stopped, wait).await,
             Err(error) => {
                 tracing::warn!(error = %error_chain(&error), "leasing deliveries failed, retrying in 500 ms");
                 sleep_unless_stopped(&mut stopped, PAUSE_AFTER_FAILURE).await;
@@ -45,10 +45,33 @@ pub(crate) async fn run(context: DelivererContext) {
     }
 }
 
+/// Waits until something is due, a slot is free, the time has passed, or the deliverer is stopped.
+async fn wait_for_work(context: &DelivererContext, stopped: &mut watch::Receiver<bool>, wait: Duration) {
+    tokio::select! {
+        () = context.wake.notified() => {}
+        () = sleep_unless_stopped(stopped, wait) => {}
+    }
+    // Deliveries that were settled together end together, each with a notification. One round is enough for them.
+    tokio::task::yield_now().await;
+    let _ = context.wake.notified().now_or_never();
+}
+
 /// When the next round starts.
 enum NextRound {
     Now,
     After(Duration),
+}
+
+/// What one round has found.
+struct Round {
+    /// Webhooks with due deliveries.
+    seen: u32,
+    /// Those of them that were leased for.
+    served: u32,
+    /// Time until the next webhook has something due.
+    next_in: Option<Duration>,
+    /// Times before which the rates of webhooks allow no request.
+    paced: Vec<Instant>,
 }
 
 /// What the dispatcher knows about a webhook before it reads it.
@@ -62,62 +85,101 @@ struct KnownWebhook {
     paced_until: Option<Instant>,
 }
 
+impl KnownWebhook {
+    /// Returns until when its rate allows no request; `None` if it does now.
+    fn pause(&self, now: Instant) -> Option<Instant> {
+        self.paced_until.filter(|until| now < *until)
+    }
+}
+
+/// Returns the lease of a webhook's due deliveries; `None` if its rate or the scheduler allows none now.
+fn start_lease<'a>(
+    context: &'a DelivererContext,
+    webhook: &WebhookId,
+    known: &KnownWebhook,
+) -> Option<impl Future<Output = Result<WebhookRound>> + use<'a>> {
+    if known.pause(Instant::now()).is_some() {
+        return None;
+    }
+    let grant = context.scheduler.grant(webhook, &known.tenant, known.limits.in_flight_cap());
+    let is_granted = !grant.slots.is_empty();
+    is_granted.then(|| lease_and_deliver(context, webhook.clone(), known.limits, grant))
+}
+
 /// Runs rounds over all due webhooks, so that webhooks without a free slot do not hide the others.
 struct Dispatcher {
     context: DelivererContext,
     /// Webhooks that had due deliveries.
     webhooks: HashMap<WebhookId, KnownWebhook>,
+    /// Those whose last lease had many deliveries.
+    busy: Vec<WebhookId>,
     /// Due webhooks that got no slot since the last round that started with the longest overdue one.
     skipped_webhooks: u32,
-    /// Deliveries leased in those rounds.
-    leased_count: usize,
+    /// Whether a webhook may have had more due deliveries than were leased in those rounds.
+    has_more: bool,
 }
 
 impl Dispatcher {
+    fn new(context: DelivererContext) -> Self {
+        Self { context, webhooks: HashMap::new(), busy: Vec::new(), skipped_webhooks: 0, has_more: false }
+    }
+
     async fn run_round(&mut self) -> Result<NextRound> {
         let context = self.context.clone();
         if context.scheduler.free_slots() == 0 {
             return Ok(NextRound::After(POLL_INTERVAL));
         }
-        let due = context.store.due_webhooks(self.skipped_webhooks, MAX_WEBHOOKS_PER_ROUND).await?;
-        let seen = u32::try_from(due.webhooks.len()).unwrap_or(MAX_WEBHOOKS_PER_ROUND);
-        let (mut leases, mut paced) = (Vec::new(), Vec::new());
-        for webhook in due.webhooks {
-            let known = self.known_webhook(&webhook).await?;
-            if let Some(until) = known.paced_until.filter(|until| Instant::now() < *until) {
-                paced.push(until);
-                continue;
-            }
-            let grant = context.scheduler.grant(&webhook, &known.tenant, known.limits.in_flight_cap());
-            if !grant.slots.is_empty() {
-                leases.push(lease_and_deliver(&context, webhook, known.limits, grant));
-            }
-        }
-        let served = u32::try_from(leases.len()).unwrap_or(MAX_WEBHOOKS_PER_ROUND);
-        for round in join_all(leases).await {
-            let round = round?;
-            self.leased_count += round.leased;
-            paced.extend(round.paced_until);
-            self.remember(round);
-        }
-        if seen == MAX_WEBHOOKS_PER_ROUND {
-            self.skipped_webhooks += seen - served;
+        let round = self.lease_due(&context).await?;
+        if round.seen == MAX_WEBHOOKS_PER_ROUND {
+            self.skipped_webhooks += round.seen - round.served;
             return Ok(NextRound::Now);
         }
         self.skipped_webhooks = 0;
-        let next_pace = paced.into_iter().min().map(|until| until.saturating_duration_since(Instant::now()));
-        let next = due.next_in.into_iter().chain(next_pace).fold(POLL_INTERVAL, Duration::min);
-        match std::mem::take(&mut self.leased_count) {
-            0 => Ok(NextRound::After(next)),
-            _ => Ok(NextRound::Now),
+        if std::mem::take(&mut self.has_more) {
+            return Ok(NextRound::Now);
         }
+        let next_pace = round.paced.into_iter().min().map(|until| until.saturating_duration_since(Instant::now()));
+        Ok(NextRound::After(round.next_in.into_iter().chain(next_pace).fold(POLL_INTERVAL, Duration::min)))
+    }
+
+    /// Leases due deliveries of all webhooks that the scheduler has slots for.
+    async fn lease_due(&mut self, context: &DelivererContext) -> Result<Round> {
+        let busy = std::mem::take(&mut self.busy);
+        let known = busy.iter().filter_map(|webhook| Some((webhook, self.webhooks.get(webhook)?)));
+        let early: Vec<_> = known.filter_map(|(webhook, known)| start_lease(context, webhook, known)).collect();
+        let due = context.store.due_webhooks(self.skipped_webhooks, MAX_WEBHOOKS_PER_ROUND);
+        let (due, early) = tokio::join!(due, join_all(early));
+        let DueWebhooks { webhooks, next_in } = due?;
+        let seen = u32::try_from(webhooks.len()).unwrap_or(MAX_WEBHOOKS_PER_ROUND);
+        let mut round = Round { seen, served: 0, next_in, paced: Vec::new() };
+        let mut leases = Vec::new();
+        for webhook in &webhooks {
+            let known = self.known_webhook(webhook).await?;
+            if let Some(until) = known.pause(Instant::now()) {
+                round.paced.push(until);
+            } else if busy.contains(webhook) {
+                round.served += 1;
+            } else if let Some(lease) = start_lease(context, webhook, &known) {
+                leases.push(lease);
+                round.served += 1;
+            }
+        }
+        for leased in early.into_iter().chain(join_all(leases).await) {
+            let leased = leased?;
+            round.paced.extend(leased.paced_until);
+            self.remember(leased);
+        }
+        Ok(round)
     }
 
     /// Stores what a round has read about a webhook.
     fn remember(&mut self, round: WebhookRound) {
-        if let Some(known) = self.webhooks.get_mut(&round.webhook) {
-            known.limits = round.limits;
-            known.paced_until = round.paced_until;
+        self.has_more |= round.has_more;
+        let Some(known) = self.webhooks.get_mut(&round.webhook) else { return };
+        known.limits = round.limits;
+        known.paced_until = round.paced_until;
+        if round.leased >= BUSY_LEASE && self.busy.len() < MAX_BUSY_WEBHOOKS {
+            self.busy.push(round.webhook);
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct WebhookRound {
     pub(crate) webhook: WebhookId,
     /// Number of leased deliveries.
     pub(crate) leased: usize,
+    /// Whether more may be due.
+    pub(crate) has_more: bool,
     /// Limits of the webhook as read in this round.
     pub(crate) limits: SendLimits,
     /// Time before which its rate allows no request.
@@ -59,12 +61,13 @@ pub(crate) async fn lease_and_deliver(
         return hold_paused(context, webhook, limits).await;
     }
     let leased = leases.deliveries.len();
+    let has_more = leased == grant.slots.len() || limits != known;
     if limits == known {
         spawn_deliveries(context, &webhook, &snapshot, leases, grant.slots);
     } else {
         release(context, &webhook, leases).await;
     }
-    Ok(WebhookRound { webhook, leased, limits, paced_until: None })
+    Ok(WebhookRound { webhook, leased, has_more, limits, paced_until: None })
 }
 
 async fn lease_within_limits(context: &DelivererContext, webhook: WebhookId, mut grant: Grant) -> Result<WebhookRound> {
@@ -85,7 +88,7 @@ async fn lease_within_limits(context: &DelivererContext, webhook: WebhookId, mut
     }
     let granted = grant.slot_count();
     let leases = match granted {
-        0 => return Ok(WebhookRound { webhook, leased: 0, limits, paced_until }),
+        0 => return Ok(WebhookRound { webhook, leased: 0, has_more: false, limits, paced_until }),
         _ => lease(context, &webhook, &grant).await?,
     };
     let leased = leases.deliveries.len();
@@ -95,13 +98,13 @@ async fn lease_within_limits(context: &DelivererContext, webhook: WebhookId, mut
         tokens.give_back(&context.store, &webhook, unused).await;
         paced_until = None;
     }
-    Ok(WebhookRound { webhook, leased, limits, paced_until })
+    Ok(WebhookRound { webhook, leased, has_more: unused == 0, limits, paced_until })
 }
 
 /// Holds the queue of a paused webhook, so that its deliveries are not leased again and again. Resuming it ends the hold.
 async fn hold_paused(context: &DelivererContext, webhook: WebhookId, limits: SendLimits) -> Result<WebhookRound> {
     context.store.hold_queue(&webhook, PAUSED_RECHECK_INTERVAL).await?;
-    Ok(WebhookRound { webhook, leased: 0, limits, paced_until: None })
+    Ok(WebhookRound { webhook, leased: 0, has_more: false, limits, paced_until: None })
 }
 
 async fn lease(context: &DelivererContext, webhook: &WebhookId, grant: &Grant) -> Result<Leases> {

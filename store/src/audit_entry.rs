@@ -130,7 +130,9 @@ pub(crate) fn decode(raw: RawEntry) -> AuditEntry {
 pub struct ChangeSummary<'a> {
     /// The event that its webhooks receive; none for changes that are no event.
     pub event: Option<&'a EventId>,
+    /// What was done.
     pub action: Action,
+    /// By whom, in whose account, and to what.
     pub metadata: &'a ChangeMetadata,
 }
 

@@ -150,7 +150,8 @@ async fn search_finds_by_name_id_and_value_and_no_value_stands_in_an_address() {
     }
     let (_, events) = admin.get(&format!("/events?order=desc&subject={id}")).await;
     let event = text(&events["events"][0], "id");
-    let location = browser.post("/dashboard/search", &[("q", &event)]).await.location();
+    let response = browser.post("/dashboard/search", &[("q", &event)]).await;
+    let location = response.location();
     assert_eq!(location, format!("/dashboard/changes?subject={event}"));
     let page = browser.get(&location).await.body;
     assert_eq!(page.matches("payments of Jane").count(), 1, "{page}");
