@@ -3,7 +3,6 @@
 use gatepost_domain::header_name::NormalizedHeaderName;
 use gatepost_domain::key::MIN_KEY_BYTES;
 use gatepost_domain::permit::Denial;
-use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
 
 use crate::route_options::CredentialLocation;
@@ -26,11 +25,7 @@ pub fn find<'a>(headers: &'a HeaderMap, locations: &[CredentialLocation]) -> Res
 }
 
 fn read_location<'a>(headers: &'a HeaderMap, location: &CredentialLocation) -> Result<Option<&'a str>, Denial> {
-    let name = match location {
-        CredentialLocation::Authorization => &AUTHORIZATION,
-        CredentialLocation::Header(name) => name,
-    };
-    let mut values = headers.get_all(name).iter();
+    let mut values = headers.get_all(location.header_name()).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(Denial::Ambiguous);

@@ -41,11 +41,17 @@ impl RequestTarget {
 
     /// Returns the canonical path, without its query.
     pub fn path<'a>(&'a self, client_target: &'a [u8]) -> &'a str {
+        let (path, _) = self.split(client_target);
+        std::str::from_utf8(path).unwrap_or_default()
+    }
+
+    /// Returns the canonical path, and what follows it: nothing, or `?` and the query.
+    pub fn split<'a>(&'a self, client_target: &'a [u8]) -> (&'a [u8], &'a [u8]) {
         let (target, path_bytes) = match self {
             RequestTarget::Unchanged { path_bytes } => (client_target, *path_bytes),
             RequestTarget::Rewritten { target, path_bytes } => (target.as_bytes(), *path_bytes),
         };
-        target.get(..path_bytes).and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default()
+        target.split_at_checked(path_bytes).unwrap_or_default()
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use gatepost_domain::header_name::NormalizedHeaderName;
 use gatepost_domain::path::CanonicalPath;
 use gatepost_domain::permit::Requirement;
-use http::header::AUTHORIZATION;
 use http::{Method, StatusCode};
 
 use crate::network_rules::NetworkRules;
@@ -119,10 +118,7 @@ fn allowed_methods(routes: &[RouteOptions], of: &RouteOptions) -> Arc<str> {
 }
 
 fn credential_header(location: &CredentialLocation) -> NormalizedHeaderName {
-    NormalizedHeaderName::new(match location {
-        CredentialLocation::Authorization => AUTHORIZATION.as_str(),
-        CredentialLocation::Header(name) => name.as_str(),
-    })
+    NormalizedHeaderName::new(location.header_name().as_str())
 }
 
 #[cfg(test)]

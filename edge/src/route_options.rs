@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use gatepost_domain::key::Env;
 use gatepost_domain::permit::{EnvRule, Requirement};
+use http::header::AUTHORIZATION;
 use http::{HeaderName, Method, StatusCode};
 
+use crate::header_edits::HeaderEdits;
 use crate::network_rules::NetworkRules;
 
 /// Upstream of routes that name none.
@@ -18,6 +20,8 @@ pub struct RouteOptions {
     pub host: Option<String>,
     /// Path prefix in canonical form that ends with a segment, such as `/v1/items`.
     pub path: String,
+    /// Segments at the start of a request's path that the upstream does not get.
+    pub stripped_segments: usize,
     /// Empty for all.
     pub methods: Vec<Method>,
     pub upstream: String,
@@ -34,6 +38,10 @@ pub struct RouteOptions {
     pub upstream_timeout: Option<Duration>,
     /// Status of the response to every request that is let through, in place of an upstream's response.
     pub respond: Option<StatusCode>,
+    /// Edits of the request upstream.
+    pub request_headers: HeaderEdits,
+    /// Edits of the response, also if it is the gateway's own.
+    pub response_headers: HeaderEdits,
 }
 
 impl Default for RouteOptions {
@@ -42,6 +50,7 @@ impl Default for RouteOptions {
         Self {
             host: None,
             path: "/".to_owned(),
+            stripped_segments: 0,
             methods: Vec::new(),
             upstream: DEFAULT_UPSTREAM.to_owned(),
             auth: Auth::Required,
@@ -55,6 +64,8 @@ impl Default for RouteOptions {
             max_body_bytes: None,
             upstream_timeout: None,
             respond: None,
+            request_headers: HeaderEdits::default(),
+            response_headers: HeaderEdits::default(),
         }
     }
 }
@@ -82,4 +93,14 @@ pub enum CredentialLocation {
     /// `Authorization: Bearer …`. Other schemes are not credentials and go upstream.
     Authorization,
     Header(HeaderName),
+}
+
+impl CredentialLocation {
+    /// Returns the header in which the credential may be.
+    pub fn header_name(&self) -> &HeaderName {
+        match self {
+            CredentialLocation::Authorization => &AUTHORIZATION,
+            CredentialLocation::Header(name) => name,
+        }
+    }
 }

@@ -4,9 +4,11 @@
 
 mod environment;
 mod gateway;
+mod header_edits;
 mod listeners;
 mod parsers;
 mod reader;
+mod routes;
 mod settings;
 mod trace;
 mod tree;

@@ -39,24 +39,11 @@ impl HeaderSanitizer {
         let is_forbidden = |headers: &HeaderMap, name: &HeaderName| {
             is_credential(headers, credential_headers, name) || self.is_forbidden(name.as_str(), trust)
         };
-        // There are few. A list of all would cost each request an allocation.
-        loop {
-            let mut found = [const { None }; REMOVE_BATCH];
-            let forbidden = headers.keys().filter(|name| is_forbidden(headers, name));
-            for (slot, name) in found.iter_mut().zip(forbidden) {
-                *slot = Some(name.clone());
+        remove_where(headers, is_forbidden, |name| {
+            if trust == PeerTrust::Trusted {
+                self.warn_once(name.as_str());
             }
-            let is_last = found[REMOVE_BATCH - 1].is_none();
-            for name in found.into_iter().flatten() {
-                headers.remove(&name);
-                if trust == PeerTrust::Trusted {
-                    self.warn_once(name.as_str());
-                }
-            }
-            if is_last {
-                return;
-            }
-        }
+        });
     }
 
     fn is_forbidden(&self, name: &str, trust: PeerTrust) -> bool {
@@ -79,6 +66,31 @@ impl HeaderSanitizer {
                 header = name,
                 "an identity header of a trusted proxy is removed; name it in gateway.pass_headers to pass it"
             );
+        }
+    }
+}
+
+/// Removes the fields whose names match, and calls `after_removal` for each name.
+#[inline]
+pub(crate) fn remove_where(
+    headers: &mut HeaderMap,
+    is_match: impl Fn(&HeaderMap, &HeaderName) -> bool,
+    after_removal: impl Fn(&HeaderName),
+) {
+    // There are few. A list of all would cost each request an allocation.
+    loop {
+        let mut found = [const { None }; REMOVE_BATCH];
+        let matching = headers.keys().filter(|name| is_match(headers, name));
+        for (slot, name) in found.iter_mut().zip(matching) {
+            *slot = Some(name.clone());
+        }
+        let is_last = found[REMOVE_BATCH - 1].is_none();
+        for name in found.into_iter().flatten() {
+            headers.remove(&name);
+            after_removal(&name);
+        }
+        if is_last {
+            return;
         }
     }
 }

@@ -10,7 +10,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::context::Context;
-use crate::response_headers::{add_request_id, add_sunset_and_rate_limit};
+use crate::response_headers::{add_request_id, add_sunset_and_rate_limit, apply_edits};
 
 /// Methods of a route that names none.
 const ALL_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -25,6 +25,7 @@ pub(crate) async fn send_problem(session: &mut Session, code: ErrorCode, context
     }
     let body = Bytes::from(problem(code, context).with_request_id(context.request_id.as_str()).to_json());
     let mut header = ResponseHeader::build(code.status(), Some(10))?;
+    apply_edits(&mut header, context)?;
     header.insert_header(CONTENT_TYPE, problem::CONTENT_TYPE)?;
     header.insert_header(CONTENT_LENGTH, body.len().to_string())?;
     header.insert_header(CACHE_CONTROL, "no-store")?;
@@ -52,11 +53,12 @@ pub(crate) async fn send_status(session: &mut Session, status: StatusCode, conte
         session.set_keepalive(None);
     }
     let mut header = ResponseHeader::build(status, Some(6))?;
+    header.insert_header(CACHE_CONTROL, "no-store")?;
+    apply_edits(&mut header, context)?;
     // A 204 and a 304 have no length (RFC 9110 sections 8.6 and 15.3.5).
     if status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED {
         header.insert_header(CONTENT_LENGTH, "0")?;
     }
-    header.insert_header(CACHE_CONTROL, "no-store")?;
     add_request_id(&mut header, context)?;
     add_sunset_and_rate_limit(&mut header, context)?;
     session.write_response_header(Box::new(header), true).await

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::Clock;
-use gatepost_edge::{Authorizer, Decision, RequestAction, RequestTarget};
+use gatepost_edge::{Authorizer, Decision, RequestAction};
 use gatepost_runtime::LogWriter;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{StatusCode, Version};
@@ -31,7 +31,7 @@ use crate::snapshot::{Backend, CurrentSnapshot, Route};
 use crate::trace::Trace;
 use crate::upstream;
 use crate::upstream_exchange::{self, RequestedUpgrade};
-use crate::{access_log, failure, local_reply, request_decision, response_headers, upstream_headers};
+use crate::{access_log, failure, local_reply, request_decision, response_headers, upstream_headers, upstream_target};
 
 /// Results of `request_filter`.
 const RESPONSE_SENT: bool = true;
@@ -168,8 +168,14 @@ impl ProxyHttp for Proxy {
             request.remove_header(&UPGRADE);
             request.remove_header(&CONNECTION);
         }
-        if let Some(RequestTarget::Rewritten { target, .. }) = &forwarded.decision.target {
-            request.set_raw_path(target.as_bytes())?;
+        if let Some(target) = &forwarded.decision.target
+            && let Some(target) = upstream_target::rewrite(
+                target,
+                session.req_header().raw_path(),
+                forwarded.route.backend.stripped_segments,
+            )
+        {
+            request.set_raw_path(&target)?;
         }
         Ok(())
     }
@@ -180,7 +186,8 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> pingora::Result<()> {
-        if !is_interim(response.status) {
+        let is_final = !is_interim(response.status);
+        if is_final {
             record_header(context);
         }
         if response_rewrite::rewrite(response, session.req_header())? == BodyDelimiter::ConnectionClose {
@@ -192,6 +199,9 @@ impl ProxyHttp for Proxy {
             if let Some(state) = HeaderState::of(session.digest()) {
                 state.set_body(BodyFraming::Tunnel);
             }
+        }
+        if is_final {
+            response_headers::apply_edits(response, context)?;
         }
         response_headers::add_request_id(response, context)?;
         response_headers::add_sunset_and_rate_limit(response, context)

@@ -1,9 +1,10 @@
-//! Headers that the gateway adds to responses, its own and those of upstreams.
+//! Headers that the gateway and the route add to responses, its own and those of upstreams.
 
 use http::HeaderName;
 use pingora::http::ResponseHeader;
 
 use crate::context::Context;
+use crate::header_edits::edit_response;
 use crate::upstream_headers::REQUEST_ID;
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
@@ -12,6 +13,11 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RATE_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const RATE_CONSUMED: HeaderName = HeaderName::from_static("ratelimit-consumed");
+
+/// Applies the edits of the route. What the gateway sets itself comes after them, and wins.
+pub(crate) fn apply_edits(response: &mut ResponseHeader, context: &Context) -> pingora::Result<()> {
+    context.route().map_or(Ok(()), |route| edit_response(response, &route.backend.response_edits))
+}
 
 /// Adds the id of the request in the access log, which the upstream got as well.
 pub(crate) fn add_request_id(response: &mut ResponseHeader, context: &Context) -> pingora::Result<()> {

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::future::try_join_all;
-use gatepost_edge::{Policy, RouteOptions, Routes};
+use gatepost_edge::{HeaderEdits, Policy, RouteOptions, Routes};
 
+use crate::header_edits::RequestEdits;
 use crate::header_sanitizer::HeaderSanitizer;
 use crate::metrics::{Metrics, RouteCounters, UpstreamCounters};
 use crate::options::{GatewayLimits, GatewayOptions, UpstreamOptions};
@@ -36,6 +37,10 @@ pub(crate) struct Backend {
     pub(crate) upstream: Option<Arc<Upstream>>,
     /// Limit between two reads of the upstream's response.
     pub(crate) upstream_timeout: Duration,
+    /// Segments at the start of the path that the upstream does not get.
+    pub(crate) stripped_segments: usize,
+    pub(crate) request_edits: RequestEdits,
+    pub(crate) response_edits: HeaderEdits,
     pub(crate) counters: RouteCounters,
     pub(crate) upstream_counters: UpstreamCounters,
 }
@@ -61,6 +66,9 @@ impl Snapshot {
             Ok(Backend {
                 upstream,
                 upstream_timeout: route.upstream_timeout.unwrap_or(options.limits.upstream_timeout),
+                stripped_segments: route.stripped_segments,
+                request_edits: RequestEdits::new(&route.request_headers),
+                response_edits: route.response_headers.clone(),
                 counters: metrics.route_counters(&route.name()),
                 upstream_counters: metrics.upstream_counters(&route.upstream),
             })

@@ -24,7 +24,7 @@ const REQUEST_ID_NAME: HeaderName = HeaderName::from_static(REQUEST_ID);
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-/// Upper bound of the fields that are added.
+/// Upper bound of the fields that are added, apart from those of the route.
 const MAX_ADDED: usize = 11;
 
 /// Everything but visible ASCII, and the escape itself, so that decoding is the exact inverse.
@@ -33,8 +33,10 @@ const OUTSIDE_VISIBLE_ASCII: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 /// Rewrites the identity and origin headers of a request. Nothing that the client says about them remains.
 pub(crate) fn rewrite(request: &mut RequestHeader, decision: &Decision<Backend>, route: &Route, context: &Context) {
     let trust = decision.peer_trust;
-    edit_headers(request, |headers| {
+    let edits = &route.backend.request_edits;
+    edit_headers(request, MAX_ADDED + edits.added(), |headers| {
         context.snapshot.sanitizer.sanitize(headers, &route.credential_headers, trust);
+        edits.apply(headers);
         if let Some(facts) = &decision.key_check.facts {
             add_key_headers(headers, facts);
         }
@@ -47,10 +49,10 @@ pub(crate) fn rewrite(request: &mut RequestHeader, decision: &Decision<Backend>,
 
 /// Edits the fields of a request, whose names go upstream in lower case then: preserving their case in Pingora costs
 /// more than all edits here.
-fn edit_headers(request: &mut RequestHeader, edit: impl FnOnce(&mut HeaderMap)) {
+fn edit_headers(request: &mut RequestHeader, max_added: usize, edit: impl FnOnce(&mut HeaderMap)) {
     let (empty_parts, ()) = http::Request::new(()).into_parts();
     let mut parts = http::request::Parts::from(std::mem::replace(request, RequestHeader::from(empty_parts)));
-    parts.headers.reserve(MAX_ADDED);
+    parts.headers.reserve(max_added);
     edit(&mut parts.headers);
     *request = RequestHeader::from(parts);
 }

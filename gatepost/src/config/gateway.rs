@@ -3,25 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gatepost_domain::id::ProjectId;
-use gatepost_domain::key::Env;
-use gatepost_domain::path::CanonicalPath;
-use gatepost_domain::permit::{EnvRule, Requirement};
 use gatepost_gateway::{
-    Auth, CertificateFiles, CredentialLocation, DEFAULT_UPSTREAM, GatewayLimits, NetworkRules, PassHeader,
-    RouteOptions, StripMode, TraceOptions, UpstreamOptions, UpstreamTlsOptions,
+    CertificateFiles, DEFAULT_UPSTREAM, GatewayLimits, PassHeader, RouteOptions, StripMode, TraceOptions,
+    UpstreamOptions, UpstreamTlsOptions,
 };
-use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
 use super::listeners::{self, LocatedListener};
-use super::parsers::{ParseSettingError, parse_name, parse_non_empty};
-use super::reader::{MAX_MS, Section, read_ms};
+use super::parsers::{ParseSettingError, parse_name, parse_network, parse_non_empty};
+use super::reader::{MAX_BODY_BYTES, Section, read_ms};
+use super::routes;
 use super::trace;
-use super::tree::ValueSource;
-
-/// Greatest limit of a body: 1 TiB.
-const MAX_BODY_BYTES: u64 = 1 << 40;
 
 #[derive(Debug, Clone)]
 pub(crate) struct GatewayConfig {
@@ -46,7 +38,7 @@ pub(crate) struct GatewayConfig {
 }
 
 pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
-    let routes: Vec<LocatedRoute> = section.list_of_sections("route").into_iter().map(read_route).collect();
+    let routes = routes::read(&mut section);
     let config = GatewayConfig {
         listeners: listeners::read(&mut section),
         name: section.parsed("name", String::new(), parse_name),
@@ -64,8 +56,7 @@ pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
         upstreams: read_upstreams(&mut section),
         routes: routes.iter().map(|route| route.options.clone()).collect(),
     };
-    check_upstreams(&routes, &config.upstreams, &section);
-    check_overlaps(&routes, &section);
+    routes::check(&routes, &config.upstreams, &section);
     let config = with_default_route(config, &section);
     section.reject_unknown_keys();
     config
@@ -128,42 +119,6 @@ fn read_upstream_tls(mut section: Section<'_>) -> Option<UpstreamTlsOptions> {
     Some(UpstreamTlsOptions { name: name?, ca, client_certificate })
 }
 
-/// Route and its position in the configuration.
-struct LocatedRoute {
-    options: RouteOptions,
-    source: ValueSource,
-}
-
-fn read_route(mut section: Section<'_>) -> LocatedRoute {
-    let source = section.source();
-    let defaults = RouteOptions::default();
-    let options = RouteOptions {
-        host: section.optional("host", parse_host),
-        path: section.parsed("path", defaults.path, parse_path),
-        methods: section.list("methods", defaults.methods, parse_method),
-        upstream: section.parsed("upstream", defaults.upstream, parse_non_empty),
-        auth: section.parsed("auth", defaults.auth, parse_auth),
-        credential: section.list("credential", defaults.credential, parse_credential_location),
-        requirement: Requirement {
-            projects: section.list("projects", defaults.requirement.projects, parse_project),
-            env: section.parsed("env", defaults.requirement.env, parse_env_rule),
-            permissions: section.list("permissions", defaults.requirement.permissions, parse_non_empty),
-        },
-        networks: NetworkRules {
-            allow: section.list("allow", Vec::new(), parse_network),
-            deny: section.list("deny", Vec::new(), parse_network),
-        },
-        max_body_bytes: section.optional_number("max_body_bytes", 0, MAX_BODY_BYTES),
-        upstream_timeout: section.optional_number("upstream_timeout_ms", 100, MAX_MS).map(Duration::from_millis),
-        respond: section.optional_number("respond", 200, 599).and_then(as_status),
-    };
-    if options.credential.is_empty() && options.auth != Auth::Off {
-        section.error_here("credential must name at least one header");
-    }
-    section.reject_unknown_keys();
-    LocatedRoute { options, source }
-}
-
 /// Adds the default route if none is configured but an upstream is.
 fn with_default_route(config: GatewayConfig, section: &Section<'_>) -> GatewayConfig {
     if !config.routes.is_empty() || config.upstreams.is_empty() {
@@ -173,43 +128,6 @@ fn with_default_route(config: GatewayConfig, section: &Section<'_>) -> GatewayCo
         section.error_here("without a route all requests go to the upstream \"app\", which is not configured");
     }
     GatewayConfig { routes: vec![RouteOptions::default()], ..config }
-}
-
-fn check_upstreams(routes: &[LocatedRoute], upstreams: &[UpstreamOptions], section: &Section<'_>) {
-    for LocatedRoute { options, source } in routes {
-        if options.respond.is_none() && !upstreams.iter().any(|upstream| upstream.name == options.upstream) {
-            let known: Vec<&str> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            let what = format!("upstream {:?} does not exist; configured upstreams: {known}", options.upstream);
-            section.add_error(source, "route", &what);
-        }
-    }
-}
-
-/// Reports pairs of routes that match the same requests, of which only one could ever be used. A route with methods
-/// takes precedence over one without, so such a pair is allowed.
-fn check_overlaps(routes: &[LocatedRoute], section: &Section<'_>) {
-    for (number, later) in routes.iter().enumerate() {
-        let earlier = routes.iter().take(number).find(|earlier| routes_overlap(&earlier.options, &later.options));
-        if let Some(earlier) = earlier {
-            let what = format!("the route at {} matches the same requests (host, path and methods)", earlier.source);
-            section.add_error(&later.source, "route", &what);
-        }
-    }
-}
-
-fn routes_overlap(one: &RouteOptions, other: &RouteOptions) -> bool {
-    let are_methods_shared = match (one.methods.as_slice(), other.methods.as_slice()) {
-        ([], []) => true,
-        ([], _) | (_, []) => false,
-        (one, other) => one.iter().any(|method| other.contains(method)),
-    };
-    one.host == other.host && one.path == other.path && are_methods_shared
-}
-
-fn parse_network(text: &str) -> Result<IpNet, ParseSettingError> {
-    let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
-    text.parse().or(address).map_err(|_| ParseSettingError::form(text, "a network, such as 10.0.0.0/8"))
 }
 
 /// Parses `HOST:PORT`, optionally with `http://` before it.
@@ -227,64 +145,10 @@ fn parse_server(text: &str, default_port: u16) -> Result<String, ParseSettingErr
     if is_host { Ok(format!("{host}:{port}")) } else { Err(invalid()) }
 }
 
-fn as_status(number: u64) -> Option<StatusCode> {
-    StatusCode::from_u16(u16::try_from(number).ok()?).ok()
-}
-
-fn parse_host(text: &str) -> Result<String, ParseSettingError> {
-    let text = text.strip_suffix('.').unwrap_or(text);
-    let is_host =
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte));
-    if is_host { Ok(text.to_ascii_lowercase()) } else { Err(ParseSettingError::form(text, "a host name without port")) }
-}
-
-fn parse_path(text: &str) -> Result<String, ParseSettingError> {
-    match CanonicalPath::parse(text) {
-        Ok(path) => Ok(path.as_str().to_owned()),
-        Err(error) => Err(ParseSettingError::Path(text.to_owned(), error)),
-    }
-}
-
-fn parse_method(text: &str) -> Result<Method, ParseSettingError> {
-    match Method::from_bytes(text.as_bytes()) {
-        Ok(method) if !matches!(method, Method::TRACE | Method::CONNECT) => Ok(method),
-        Ok(_) | Err(_) => Err(ParseSettingError::form(text, "a method that can be routed")),
-    }
-}
-
 fn parse_strip(text: &str) -> Result<StripMode, ParseSettingError> {
     match text {
         "default" => Ok(StripMode::Default),
         "ours" => Ok(StripMode::Ours),
         _ => Err(ParseSettingError::choice(text, "default or ours")),
-    }
-}
-
-fn parse_auth(text: &str) -> Result<Auth, ParseSettingError> {
-    match text {
-        "required" => Ok(Auth::Required),
-        "optional" => Ok(Auth::Optional),
-        "off" => Ok(Auth::Off),
-        _ => Err(ParseSettingError::choice(text, "required, optional or off")),
-    }
-}
-
-fn parse_project(text: &str) -> Result<ProjectId, ParseSettingError> {
-    ProjectId::parse(text).map_err(|_| ParseSettingError::form(text, "the id of a project (prj_…)"))
-}
-
-fn parse_env_rule(text: &str) -> Result<EnvRule, ParseSettingError> {
-    match (text, Env::parse(text)) {
-        ("any", _) => Ok(EnvRule::Any),
-        (_, Some(env)) => Ok(EnvRule::Only(env)),
-        (_, None) => Err(ParseSettingError::choice(text, "live, test or any")),
-    }
-}
-
-fn parse_credential_location(text: &str) -> Result<CredentialLocation, ParseSettingError> {
-    match HeaderName::from_bytes(text.as_bytes()) {
-        Ok(name) if name == http::header::AUTHORIZATION => Ok(CredentialLocation::Authorization),
-        Ok(name) => Ok(CredentialLocation::Header(name)),
-        Err(_) => Err(ParseSettingError::form(text, "a header name")),
     }
 }

@@ -1,9 +1,10 @@
 //! Parsers of values that several sections share, and their error.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use gatepost_domain::host::parse_host;
 use gatepost_domain::path::PathError;
+use ipnet::IpNet;
 use tracing_subscriber::filter::ParseError as ParseFilterError;
 
 /// Why the value of a setting is rejected. The text follows the name of the setting.
@@ -48,6 +49,11 @@ pub(super) struct ParseNameError;
 pub(super) fn parse_name(text: &str) -> Result<String, ParseNameError> {
     let is_name = text.chars().count() <= MAX_NAME_CHARS && !text.chars().any(char::is_control);
     is_name.then(|| text.to_owned()).ok_or(ParseNameError)
+}
+
+pub(super) fn parse_network(text: &str) -> Result<IpNet, ParseSettingError> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    text.parse().or(address).map_err(|_| ParseSettingError::form(text, "a network, such as 10.0.0.0/8"))
 }
 
 pub(super) fn parse_non_empty(text: &str) -> Result<String, ParseSettingError> {

@@ -27,6 +27,8 @@ impl ErrorCollector {
 
 /// Maximum of all timeouts in milliseconds: one day.
 pub(super) const MAX_MS: u64 = 24 * 3600 * 1000;
+/// Maximum of all limits of a body: 1 TiB.
+pub(super) const MAX_BODY_BYTES: u64 = 1 << 40;
 
 /// Table of the configuration that is being read.
 pub(super) struct Section<'a> {
@@ -76,6 +78,28 @@ impl<'a> Section<'a> {
         let (path, errors) = (inner.path.clone(), self.errors);
         let named = inner.entries.into_iter();
         named.map(|(name, node)| (name.clone(), Section::new(format!("{path}.{name}"), node, errors))).collect()
+    }
+
+    /// Returns the strings of a table with any keys, each parsed by `parse` with its key.
+    pub(super) fn named_texts<T, E: Error + 'static>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str, &str) -> Result<T, E>,
+    ) -> Vec<T> {
+        let Section { path, entries, errors, .. } = self.section(key);
+        let mut values = Vec::with_capacity(entries.len());
+        for (name, node) in entries {
+            let add_error = |what: &str| errors.add(&node.source, &format!("{path}.{name}"), what);
+            let (Value::Text(text) | Value::Raw(text)) = &node.value else {
+                add_error(&format!("must be a string, not {}", node.value.kind()));
+                continue;
+            };
+            match parse(&name, text) {
+                Ok(value) => values.push(value),
+                Err(error) => add_error(&error_chain(&error)),
+            }
+        }
+        values
     }
 
     /// Returns an array of tables.

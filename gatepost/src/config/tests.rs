@@ -6,6 +6,8 @@ use gatepost_gateway::{IncomingTrace, TraceOptions};
 
 use super::*;
 
+mod routes;
+
 const REFERENCE: &str = include_str!("../../gatepost.default.toml");
 
 fn parsed(text: &str) -> Result<Config, ConfigErrors> {
@@ -42,6 +44,8 @@ fn the_reference_shows_the_defaults() {
     // By default a route has no limits and no response of its own.
     let text = text.replace("max_body_bytes = 104857600\nupstream_timeout_ms = 60000\n", "");
     let text = text.replace("respond = 503", "");
+    // Nor does it edit headers.
+    let text = text.replace("{ set = { x-team = \"a\" }, remove = [\"x-debug\"] }", "{}");
     // By default there is no further listener.
     let (before, listener) = text.split_once("[[gateway.listener]]").unwrap();
     let after = &listener[listener.find("[[gateway.route]]").unwrap()..];

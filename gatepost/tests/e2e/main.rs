@@ -47,6 +47,7 @@ mod recoveries;
 #[cfg(any(feature = "long", feature = "golden"))]
 mod release;
 mod reload;
+mod routes;
 mod second_account;
 mod secrets;
 #[cfg(feature = "long")]

@@ -11,6 +11,7 @@ mod pipelining;
 mod raw_requests;
 mod reload;
 mod request_line;
+mod route_edits;
 mod route_settings;
 mod server_options;
 mod traces;

@@ -1,0 +1,170 @@
+//! Array `[[gateway.route]]` of the configuration.
+
+use std::time::Duration;
+
+use gatepost_domain::id::ProjectId;
+use gatepost_domain::key::Env;
+use gatepost_domain::path::{CanonicalPath, unescape};
+use gatepost_domain::permit::{EnvRule, Requirement};
+use gatepost_gateway::{
+    Auth, CredentialLocation, NetworkRules, RouteOptions, UpstreamOptions, parse_request_header_name,
+    parse_response_header_name,
+};
+use http::{HeaderName, Method, StatusCode};
+
+use super::header_edits;
+use super::parsers::{ParseSettingError, parse_network, parse_non_empty};
+use super::reader::{MAX_BODY_BYTES, MAX_MS, Section};
+use super::tree::ValueSource;
+
+/// Route and its position in the configuration.
+pub(super) struct LocatedRoute {
+    pub(super) options: RouteOptions,
+    source: ValueSource,
+}
+
+pub(super) fn read(section: &mut Section<'_>) -> Vec<LocatedRoute> {
+    section.list_of_sections("route").into_iter().map(read_route).collect()
+}
+
+fn read_route(mut section: Section<'_>) -> LocatedRoute {
+    let source = section.source();
+    let defaults = RouteOptions::default();
+    let path = section.parsed("path", defaults.path, parse_path);
+    let credential = section.list("credential", defaults.credential, parse_credential_location);
+    let options = RouteOptions {
+        host: section.optional("host", parse_host),
+        stripped_segments: section.parsed("strip_prefix", 0, |text| parse_strip_prefix(text, &path)),
+        path,
+        methods: section.list("methods", defaults.methods, parse_method),
+        upstream: section.parsed("upstream", defaults.upstream, parse_non_empty),
+        auth: section.parsed("auth", defaults.auth, parse_auth),
+        requirement: Requirement {
+            projects: section.list("projects", defaults.requirement.projects, parse_project),
+            env: section.parsed("env", defaults.requirement.env, parse_env_rule),
+            permissions: section.list("permissions", defaults.requirement.permissions, parse_non_empty),
+        },
+        networks: NetworkRules {
+            allow: section.list("allow", Vec::new(), parse_network),
+            deny: section.list("deny", Vec::new(), parse_network),
+        },
+        max_body_bytes: section.optional_number("max_body_bytes", 0, MAX_BODY_BYTES),
+        upstream_timeout: section.optional_number("upstream_timeout_ms", 100, MAX_MS).map(Duration::from_millis),
+        respond: section.optional_number("respond", 200, 599).and_then(as_status),
+        request_headers: header_edits::read(section.optional_section("request_headers"), |name| {
+            parse_request_header_name(name, &credential)
+        }),
+        response_headers: header_edits::read(section.optional_section("response_headers"), parse_response_header_name),
+        credential,
+    };
+    if options.credential.is_empty() && options.auth != Auth::Off {
+        section.error_here("credential must name at least one header");
+    }
+    section.reject_unknown_keys();
+    LocatedRoute { options, source }
+}
+
+/// Reports routes that cannot be used as they are.
+pub(super) fn check(routes: &[LocatedRoute], upstreams: &[UpstreamOptions], section: &Section<'_>) {
+    check_upstreams(routes, upstreams, section);
+    check_overlaps(routes, section);
+}
+
+fn check_upstreams(routes: &[LocatedRoute], upstreams: &[UpstreamOptions], section: &Section<'_>) {
+    for LocatedRoute { options, source } in routes {
+        if options.respond.is_none() && !upstreams.iter().any(|upstream| upstream.name == options.upstream) {
+            let known: Vec<&str> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let what = format!("upstream {:?} does not exist; configured upstreams: {known}", options.upstream);
+            section.add_error(source, "route", &what);
+        }
+    }
+}
+
+/// Reports pairs of routes that match the same requests, of which only one could ever be used. A route with methods
+/// takes precedence over one without, so such a pair is allowed.
+fn check_overlaps(routes: &[LocatedRoute], section: &Section<'_>) {
+    for (number, later) in routes.iter().enumerate() {
+        let earlier = routes.iter().take(number).find(|earlier| routes_overlap(&earlier.options, &later.options));
+        if let Some(earlier) = earlier {
+            let what = format!("the route at {} matches the same requests (host, path and methods)", earlier.source);
+            section.add_error(&later.source, "route", &what);
+        }
+    }
+}
+
+fn routes_overlap(one: &RouteOptions, other: &RouteOptions) -> bool {
+    let are_methods_shared = match (one.methods.as_slice(), other.methods.as_slice()) {
+        ([], []) => true,
+        ([], _) | (_, []) => false,
+        (one, other) => one.iter().any(|method| other.contains(method)),
+    };
+    one.host == other.host && one.path == other.path && are_methods_shared
+}
+
+fn as_status(number: u64) -> Option<StatusCode> {
+    StatusCode::from_u16(u16::try_from(number).ok()?).ok()
+}
+
+fn parse_host(text: &str) -> Result<String, ParseSettingError> {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let is_host =
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte));
+    if is_host { Ok(text.to_ascii_lowercase()) } else { Err(ParseSettingError::form(text, "a host name without port")) }
+}
+
+fn parse_path(text: &str) -> Result<String, ParseSettingError> {
+    match CanonicalPath::parse(text) {
+        Ok(path) => Ok(path.as_str().to_owned()),
+        Err(error) => Err(ParseSettingError::Path(text.to_owned(), error)),
+    }
+}
+
+/// Returns the number of segments of a prefix of a route's path; none if the text is empty.
+fn parse_strip_prefix(text: &str, path: &str) -> Result<usize, ParseSettingError> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    let prefix = parse_path(text)?;
+    let [path, prefix] = [path, prefix.as_str()].map(|path| unescape(path.strip_suffix('/').unwrap_or(path)));
+    match path.strip_prefix(&*prefix) {
+        Some([] | [b'/', ..]) => Ok(prefix.iter().filter(|byte| **byte == b'/').count()),
+        Some(_) | None => Err(ParseSettingError::form(text, "the path of the route or its first segments")),
+    }
+}
+
+fn parse_method(text: &str) -> Result<Method, ParseSettingError> {
+    match Method::from_bytes(text.as_bytes()) {
+        Ok(method) if !matches!(method, Method::TRACE | Method::CONNECT) => Ok(method),
+        Ok(_) | Err(_) => Err(ParseSettingError::form(text, "a method that can be routed")),
+    }
+}
+
+fn parse_auth(text: &str) -> Result<Auth, ParseSettingError> {
+    match text {
+        "required" => Ok(Auth::Required),
+        "optional" => Ok(Auth::Optional),
+        "off" => Ok(Auth::Off),
+        _ => Err(ParseSettingError::choice(text, "required, optional or off")),
+    }
+}
+
+fn parse_project(text: &str) -> Result<ProjectId, ParseSettingError> {
+    ProjectId::parse(text).map_err(|_| ParseSettingError::form(text, "the id of a project (prj_…)"))
+}
+
+fn parse_env_rule(text: &str) -> Result<EnvRule, ParseSettingError> {
+    match (text, Env::parse(text)) {
+        ("any", _) => Ok(EnvRule::Any),
+        (_, Some(env)) => Ok(EnvRule::Only(env)),
+        (_, None) => Err(ParseSettingError::choice(text, "live, test or any")),
+    }
+}
+
+fn parse_credential_location(text: &str) -> Result<CredentialLocation, ParseSettingError> {
+    match HeaderName::from_bytes(text.as_bytes()) {
+        Ok(name) if name == http::header::AUTHORIZATION => Ok(CredentialLocation::Authorization),
+        Ok(name) => Ok(CredentialLocation::Header(name)),
+        Err(_) => Err(ParseSettingError::form(text, "a header name")),
+    }
+}

@@ -1,0 +1,85 @@
+//! Tests of what routes set.
+
+use super::{Config, ConfigErrors, parsed};
+
+/// An upstream, and a route that begins on line 3.
+fn with_route(text: &str) -> Result<Config, ConfigErrors> {
+    parsed(&format!("[gateway.upstream.app]\nservers = [\"127.0.0.1:3000\"]\n[[gateway.route]]\n{text}\n"))
+}
+
+#[track_caller]
+fn check_fault(text: &str, fault: &str) {
+    let errors = with_route(text).unwrap_err().to_string();
+    assert!(errors.contains(fault), "{fault:?} is not in {errors:?}");
+}
+
+#[test]
+fn a_prefix_to_strip_is_the_path_or_its_first_segments() {
+    for (path, prefix, segments) in [
+        ("/v1/items", "", 0),
+        ("/v1/items", "/", 0),
+        ("/v1/items", "/v1", 1),
+        ("/v1/items", "/v1/", 1),
+        ("/v1/items", "/v1/items", 2),
+        ("/v1/items/", "/v1/items", 2),
+        ("/a:b/c", "/a%3Ab", 1),
+        ("/a%3Ab/c", "/a:b", 1),
+    ] {
+        let config = with_route(&format!("path = {path:?}\nstrip_prefix = {prefix:?}")).unwrap();
+        assert_eq!(config.gateway.routes[0].stripped_segments, segments, "{path} {prefix}");
+    }
+    let fault = "gatepost.toml:5: gateway.route.strip_prefix: ";
+    for prefix in ["/v", "/v1/item", "/v1/items/42", "/v2"] {
+        let what = format!("{fault}{prefix:?} is not the path of the route or its first segments");
+        check_fault(&format!("path = \"/v1/items\"\nstrip_prefix = {prefix:?}"), &what);
+    }
+    check_fault("path = \"/v1\"\nstrip_prefix = \"v1\"", &format!("{fault}\"v1\" is not a path"));
+}
+
+#[test]
+fn edits_of_headers_are_read_and_names_of_the_gateway_are_faults_with_their_lines() {
+    let text = "request_headers = { set = { X-Team = \"a b\" }, remove = [\"x-debug\"] }\n\
+                [gateway.route.response_headers.set]\nstrict-transport-security = \"max-age=300\"";
+    let route = &with_route(text).unwrap().gateway.routes[0];
+    let names = |edits: &gatepost_gateway::HeaderEdits| edits.names().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(names(&route.request_headers), ["x-team", "x-debug"]);
+    assert_eq!(route.request_headers.set[0].1, "a b");
+    assert_eq!(names(&route.response_headers), ["strict-transport-security"]);
+    for (text, fault) in [
+        (
+            "[gateway.route.request_headers.set]\nx-a = \"1\"\nX_Gatepost_Env = \"live\"",
+            "gatepost.toml:6: gateway.route.request_headers.set.X_Gatepost_Env: cannot be edited: the gateway sets",
+        ),
+        (
+            "request_headers.remove = [\n  \"x-a\",\n  \"Host\"]",
+            "gatepost.toml:6: gateway.route.request_headers.remove: \"Host\": cannot be edited: it delimits",
+        ),
+        (
+            "credential = [\"x-key\"]\nrequest_headers.remove = [\"x_key\"]",
+            "gatepost.toml:5: gateway.route.request_headers.remove: \"x_key\": cannot be edited: the route looks for keys",
+        ),
+        (
+            "response_headers.set.x-request-id = \"a\"",
+            "gatepost.toml:4: gateway.route.response_headers.set.x-request-id: cannot be edited",
+        ),
+        (
+            "response_headers.set = { x-a = \"\\n\" }",
+            "gateway.route.response_headers.set.x-a: must have a value of visible ASCII",
+        ),
+        (
+            "response_headers.set = { x-a = 1 }",
+            "gateway.route.response_headers.set.x-a: must be a string, not a number",
+        ),
+        (
+            "response_headers = { set = { x-a = \"\" }, remove = [\"X-A\"] }",
+            "gatepost.toml:4: gateway.route.response_headers: edits x-a twice",
+        ),
+        (
+            "response_headers = { add = {} }",
+            "gateway.route.response_headers.add: unknown key; known keys are remove, set",
+        ),
+        ("response_headers = 1", "gateway.route.response_headers: must be a table"),
+    ] {
+        check_fault(text, fault);
+    }
+}
