@@ -51,6 +51,7 @@ macro_rules! error_codes {
 error_codes! {
     BadRequest "bad-request" 400 "Bad request"
     BadPath "bad-path" 400 "Bad path"
+    AmbiguousPath "ambiguous-path" 400 "Servers do not agree on the path"
     BadHost "bad-host" 400 "Bad host"
     InvalidJson "invalid-json" 400 "Invalid JSON"
     Validation "validation" 400 "Validation failed"

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use gatepost_domain::path::PathRules;
 use gatepost_domain::permit::{Denial, RequestFacts};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_verify::{Source, Verdict, Verifier};
@@ -19,8 +20,9 @@ use crate::per_client_limiter::{ClientSlot, PerClientLimiter};
 use crate::request_target::RequestTarget;
 use crate::request_validation::{self, Destination};
 use crate::request_view::{BodyLength, RequestView};
-use crate::route::{Route, RouteMatch, Routes};
+use crate::route::Route;
 use crate::route_options::Auth;
+use crate::route_table::{RouteMatch, Routes};
 
 /// Configuration of a decision. `B` is attached to each route.
 #[derive(Debug)]
@@ -148,24 +150,34 @@ impl Authorizer {
 
 /// Validates a request and finds its route.
 fn route_request<'a, B>(policy: &'a Policy<B>, request: &RequestView<'_>) -> Routing<'a, B> {
-    let validated = match request_validation::validate(request) {
+    let validated = match request_validation::validate_accepting(request, policy.routes.accepted_quirks()) {
         Ok(Destination::Upstream(validated)) => validated,
         Ok(Destination::Gateway(body)) => return Routing::Decided(Decision::server_options(body)),
         Err(code) => return Routing::Decided(Decision::invalid(code)),
     };
     let found = policy.routes.find(validated.host, &validated.resource.path, request.method);
-    let (target, body) = (validated.resource.into_target(), validated.body);
-    match found {
-        RouteMatch::Matched(route) if body.exceeds(route.max_body_bytes.unwrap_or(policy.max_body_bytes)) => {
+    let (resource, body) = (validated.resource, validated.body);
+    if let RouteMatch::Matched(route) = found {
+        let target = resource.into_target(&route.path_rules);
+        if body.exceeds(route.max_body_bytes.unwrap_or(policy.max_body_bytes)) {
             let route = Some(Arc::clone(route));
-            Routing::Decided(Decision { route, ..Decision::reject(ErrorCode::BodyTooLarge, target, body) })
+            return Routing::Decided(Decision { route, ..Decision::reject(ErrorCode::BodyTooLarge, target, body) });
         }
-        RouteMatch::Matched(route) => Routing::Found(Routed { route, target, body }),
+        return Routing::Found(Routed { route, target, body });
+    }
+    Routing::Decided(reject_unmatched(found, resource.into_target(&PathRules::default()), body))
+}
+
+fn reject_unmatched<B>(found: RouteMatch<'_, B>, target: RequestTarget, body: BodyLength) -> Decision<B> {
+    match found {
+        RouteMatch::PathRefused(code, route) => {
+            Decision { route: route.map(Arc::clone), ..Decision::reject(code, target, body) }
+        }
         RouteMatch::MethodNotAllowed(route) => {
             let allow = Some(Arc::clone(&route.allow));
-            Routing::Decided(Decision { allow, ..Decision::reject(ErrorCode::MethodNotAllowed, target, body) })
+            Decision { allow, ..Decision::reject(ErrorCode::MethodNotAllowed, target, body) }
         }
-        RouteMatch::NotFound => Routing::Decided(Decision::reject(ErrorCode::NoRoute, target, body)),
+        RouteMatch::Matched(_) | RouteMatch::NotFound => Decision::reject(ErrorCode::NoRoute, target, body),
     }
 }
 

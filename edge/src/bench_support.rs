@@ -16,7 +16,8 @@ use crate::decision::{AuthOutcome, AuthorizedAs, Decision, KeyCheck, RequestActi
 use crate::metrics::Metrics;
 use crate::request_validation::{self, Destination};
 use crate::request_view::{BodyLength, RequestView};
-use crate::route::{Route, RouteMatch};
+use crate::route::Route;
+use crate::route_table::RouteMatch;
 
 /// The metrics of decisions, on their own.
 #[derive(Debug)]
@@ -36,11 +37,11 @@ impl MetricsBench {
 
 /// Validates a request, the canonical path included, and finds its route.
 pub fn validate_and_route<'a, B>(policy: &'a Policy<B>, request: &RequestView<'_>) -> Option<&'a Arc<Route<B>>> {
-    match black_box(request_validation::validate(request)) {
+    match black_box(request_validation::validate_accepting(request, policy.routes.accepted_quirks())) {
         Ok(Destination::Upstream(valid)) => {
             match policy.routes.find(valid.host, &valid.resource.path, request.method) {
                 RouteMatch::Matched(route) => Some(route),
-                RouteMatch::MethodNotAllowed(_) | RouteMatch::NotFound => None,
+                RouteMatch::MethodNotAllowed(_) | RouteMatch::PathRefused(..) | RouteMatch::NotFound => None,
             }
         }
         Ok(Destination::Gateway(_)) | Err(_) => None,

@@ -1,6 +1,6 @@
 //! Targets of requests (RFC 9112 section 3.2): as they come, and in the canonical form that goes upstream.
 
-use gatepost_domain::path::{CanonicalPath, PathError};
+use gatepost_domain::path::{CanonicalPath, PathError, PathRules, Quirks};
 use gatepost_domain::problem::ErrorCode;
 use http::Method;
 use memchr::memchr;
@@ -13,6 +13,8 @@ const ASTERISK: &str = "*";
 pub struct Resource<'a> {
     /// Decides the route and goes upstream.
     pub path: CanonicalPath<'a>,
+    /// As the client sent it.
+    raw_path: &'a str,
     /// As the client sent it, without `?`.
     query: Option<&'a str>,
     form: TargetForm,
@@ -56,8 +58,9 @@ impl RequestTarget {
 }
 
 impl<'a> Resource<'a> {
-    /// Parses a target in origin form, or in absolute form with the authority of the request.
-    pub(crate) fn parse(target: &'a [u8], authority: &str) -> Result<Self, ErrorCode> {
+    /// Parses a target in origin form, or in absolute form with the authority of the request. Its path may have some
+    /// quirks.
+    pub(crate) fn parse(target: &'a [u8], authority: &str, accepted: Quirks) -> Result<Self, ErrorCode> {
         let target = std::str::from_utf8(target).map_err(|_| ErrorCode::BadPath)?;
         // Without a stop at the first other byte, so that the compiler tests many at a time.
         if !target.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic() & (byte != b'#')) {
@@ -65,19 +68,23 @@ impl<'a> Resource<'a> {
         }
         let (origin_form, form) = split_form(target, authority)?;
         let query_at = memchr(b'?', origin_form.as_bytes());
-        let (path, query) =
+        let (raw_path, query) =
             query_at.map_or((origin_form, None), |at| (&origin_form[..at], Some(&origin_form[at + 1..])));
-        Ok(Self { path: CanonicalPath::parse(path).map_err(path_error_code)?, query, form })
+        let path = CanonicalPath::parse_accepting(raw_path, accepted).map_err(path_error_code)?;
+        Ok(Self { path, raw_path, query, form })
     }
 
-    /// Returns the target of the request upstream.
-    pub fn into_target(self) -> RequestTarget {
-        let path_bytes = self.path.as_str().len();
+    /// Returns the target of the request upstream, by the rules of its route.
+    pub fn into_target(self, rules: &PathRules) -> RequestTarget {
         if self.form == TargetForm::Origin && self.path.is_unchanged() {
+            return RequestTarget::Unchanged { path_bytes: self.raw_path.len() };
+        }
+        let path = self.path.for_upstream(self.raw_path, rules);
+        let path_bytes = path.len();
+        if self.form == TargetForm::Origin && path == self.raw_path {
             return RequestTarget::Unchanged { path_bytes };
         }
-        let path = self.path.as_str();
-        let target = self.query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+        let target = self.query.map_or_else(|| path.clone().into_owned(), |query| format!("{path}?{query}"));
         RequestTarget::Rewritten { target, path_bytes }
     }
 }

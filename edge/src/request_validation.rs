@@ -1,6 +1,7 @@
 //! Request validation: the form that a request must have before its route and its key are looked at (RFC 9110).
 
 use gatepost_domain::host::parse_host;
+use gatepost_domain::path::Quirks;
 use gatepost_domain::problem::ErrorCode;
 use http::header::{EXPECT, HOST};
 use http::{Method, Version};
@@ -28,13 +29,22 @@ pub struct ValidatedRequest<'a> {
     pub body: BodyLength,
 }
 
-/// Validates a request. The order of the checks decides the response to a request with several faults.
+/// Validates a request whose path has no quirk.
+///
+/// # Errors
+/// As [`validate_accepting`].
+pub fn validate<'a>(request: &RequestView<'a>) -> Result<Destination<'a>, ErrorCode> {
+    validate_accepting(request, Quirks::NONE)
+}
+
+/// Validates a request whose path may have some quirks. The order of the checks decides the response to a request with
+/// several faults.
 ///
 /// # Errors
 /// The code of the first fault.
 // Every request takes this path, and it has a second caller, for which the compiler would not inline it.
 #[inline]
-pub fn validate<'a>(request: &RequestView<'a>) -> Result<Destination<'a>, ErrorCode> {
+pub fn validate_accepting<'a>(request: &RequestView<'a>, accepted: Quirks) -> Result<Destination<'a>, ErrorCode> {
     check_size(request)?;
     if request.body == Err(MessageError::MalformedLine) {
         return Err(MessageError::MalformedLine.code());
@@ -43,7 +53,7 @@ pub fn validate<'a>(request: &RequestView<'a>) -> Result<Destination<'a>, ErrorC
     let body = request.body.map_err(MessageError::code)?;
     check_expectation(request)?;
     let (authority, host) = parse_authority(request)?;
-    match Resource::parse(request.target, authority) {
+    match Resource::parse(request.target, authority, accepted) {
         Ok(resource) => Ok(Destination::Upstream(ValidatedRequest { host, resource, body })),
         Err(ErrorCode::BadPath) if is_server_options(request.method, request.target, authority) => {
             Ok(Destination::Gateway(body))

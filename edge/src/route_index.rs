@@ -41,7 +41,11 @@ impl<T> Default for RouteIndex<T> {
 impl<T> RouteIndex<T> {
     /// Adds a value after those of the same host and path. The prefix must be canonical; a slash at its end is ignored.
     pub(crate) fn insert(&mut self, host: Option<&str>, prefix: &str, value: T) {
-        let path = unescape(prefix.strip_suffix('/').unwrap_or(prefix)).into_owned();
+        self.insert_decoded(host, unescape(prefix.strip_suffix('/').unwrap_or(prefix)).into_owned(), value);
+    }
+
+    /// Adds a value for a decoded prefix without a slash at its end.
+    pub(crate) fn insert_decoded(&mut self, host: Option<&str>, path: Vec<u8>, value: T) {
         let depth = memchr_iter(b'/', &path).count();
         if let Err(at) = self.depths.binary_search_by(|other| depth.cmp(other)) {
             self.depths.insert(at, depth);
@@ -57,8 +61,13 @@ impl<T> RouteIndex<T> {
     /// host: its own before those of any host. Escapes are compared decoded: `/a%3Ab` is below `/a:b`, because most
     /// servers read it that way. Empty if nothing matches.
     pub(crate) fn find(&self, host: &str, path: &CanonicalPath<'_>) -> &[T] {
-        let (path, host) = (unescape(path.as_str()), normalize(host));
-        let prefixes = self.depths.iter().filter_map(|depth| prefix_of_depth(&path, *depth));
+        self.find_decoded(host, &unescape(path.as_str()))
+    }
+
+    /// Returns the values for a decoded path.
+    pub(crate) fn find_decoded(&self, host: &str, path: &[u8]) -> &[T] {
+        let host = normalize(host);
+        let prefixes = self.depths.iter().filter_map(|depth| prefix_of_depth(path, *depth));
         let mut found = prefixes.filter_map(|prefix| {
             let at = self.paths.binary_search_by(|entry| entry.path.as_slice().cmp(prefix)).ok()?;
             Some(self.paths[at].values(&host)).filter(|values| !values.is_empty())

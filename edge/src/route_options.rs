@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gatepost_domain::key::Env;
+use gatepost_domain::path::PathRules;
 use gatepost_domain::permit::{EnvRule, Requirement};
 use http::header::AUTHORIZATION;
 use http::{HeaderName, Method, StatusCode};
@@ -20,6 +21,11 @@ pub struct RouteOptions {
     pub host: Option<String>,
     /// Path prefix in canonical form that ends with a segment, such as `/v1/items`.
     pub path: String,
+    /// What happens to paths that servers do not all read the same way.
+    pub paths: PathRules,
+    /// Whether paths of different letter case are different to the upstream. If not, one that looks like the path of a
+    /// route with other requirements is refused.
+    pub case_sensitive: bool,
     /// Segments at the start of a request's path that the upstream does not get.
     pub stripped_segments: usize,
     /// Empty for all.
@@ -50,6 +56,8 @@ impl Default for RouteOptions {
         Self {
             host: None,
             path: "/".to_owned(),
+            paths: PathRules::default(),
+            case_sensitive: false,
             stripped_segments: 0,
             methods: Vec::new(),
             upstream: DEFAULT_UPSTREAM.to_owned(),

@@ -1,7 +1,7 @@
 //! Fuzz target of request paths: an accepted path has one reading, also for the parser of URLs that browsers have.
 #![no_main]
 
-use gatepost_domain::path::{CanonicalPath, unescape};
+use gatepost_domain::path::{CanonicalPath, PathRules, Quirks, other_readings, unescape};
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -10,7 +10,23 @@ fuzz_target!(|raw: &str| {
     if let Ok(path) = CanonicalPath::parse(raw) {
         check(raw, &path);
     }
+    let all = Quirks::ENCODED_SLASH.union(Quirks::SEMICOLON).union(Quirks::RAW).union(Quirks::NON_UTF8);
+    if let Ok(path) = CanonicalPath::parse_accepting(raw, all) {
+        check_accepted(raw, &path);
+    }
 });
+
+/// A path with quirks is refused without them, and no reading of it has a segment of dots.
+fn check_accepted(raw: &str, path: &CanonicalPath<'_>) {
+    assert_eq!(CanonicalPath::parse(raw).is_ok(), path.quirks().is_empty(), "{raw:?}");
+    let upstream = path.for_upstream(raw, &PathRules::default());
+    assert_eq!(decode(&upstream), decode(raw), "{raw:?} goes upstream as another path");
+    for reading in other_readings(path.as_str()).unwrap_or_default() {
+        assert!(reading.starts_with(b"/"), "{raw:?}");
+        let mut segments = reading.split(|byte| *byte == b'/');
+        assert!(!segments.any(|segment| matches!(segment, b"." | b"..")), "{raw:?} has a segment of dots");
+    }
+}
 
 fn check(raw: &str, path: &CanonicalPath<'_>) {
     let canonical = path.as_str();

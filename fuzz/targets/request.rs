@@ -12,7 +12,7 @@ mod request_framing;
 mod request_line;
 
 use gatepost_domain::host::parse_host;
-use gatepost_domain::path::CanonicalPath;
+use gatepost_domain::path::{CanonicalPath, PathRules};
 use gatepost_edge::request_validation::{Destination, MAX_HEADER_FIELDS, MAX_TARGET_BYTES, ValidatedRequest, validate};
 use gatepost_edge::{BodyLength, RequestView};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
@@ -136,7 +136,7 @@ fn check_target(request: &RequestView<'_>, valid: ValidatedRequest<'_>) {
     assert!(request.target.iter().all(u8::is_ascii_graphic) && !request.target.contains(&b'#'));
     let path = valid.resource.path.as_str().to_owned();
     assert_eq!(CanonicalPath::parse(&path).as_ref().map(CanonicalPath::as_str), Ok(path.as_str()));
-    assert_eq!(valid.resource.into_target().path(request.target), path);
+    assert_eq!(valid.resource.into_target(&PathRules::default()).path(request.target), path);
 }
 
 /// The end of a body does not depend on how it comes, and is where the parser's decoder finds it.

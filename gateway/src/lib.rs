@@ -48,7 +48,10 @@ mod upstream_headers;
 mod upstream_stream;
 mod upstream_target;
 
-pub use gatepost_edge::{Auth, CredentialLocation, DEFAULT_UPSTREAM, HeaderEdits, NetworkRules, RouteOptions};
+pub use gatepost_edge::{
+    Auth, CredentialLocation, DEFAULT_UPSTREAM, EscapeRule, HeaderEdits, NetworkRules, PathRules, QuirkRule, RawRule,
+    RouteOptions,
+};
 pub use header_edits::{ParseHeaderNameError, parse_request_header_name, parse_response_header_name};
 pub use header_rules::StripMode;
 pub use listen::{Listener, bind};

@@ -147,8 +147,8 @@ fn complete_response(status: &str, response: &mut Value) {
 
 /// Returns whether a code is the example of its status: one that the admin API returns.
 fn is_example_code(code: ErrorCode) -> bool {
-    !matches!(code, ErrorCode::BadRequest | ErrorCode::BadPath | ErrorCode::BadHost | ErrorCode::InvalidJson)
-        && !matches!(code, ErrorCode::MissingKey | ErrorCode::InvalidKey)
+    !matches!(code, ErrorCode::BadRequest | ErrorCode::BadPath | ErrorCode::AmbiguousPath | ErrorCode::BadHost)
+        && !matches!(code, ErrorCode::InvalidJson | ErrorCode::MissingKey | ErrorCode::InvalidKey)
 }
 
 fn request_headers(path: &str, method: &str) -> Vec<Value> {

@@ -7,8 +7,8 @@ use gatepost_domain::key::Env;
 use gatepost_domain::path::{CanonicalPath, unescape};
 use gatepost_domain::permit::{EnvRule, Requirement};
 use gatepost_gateway::{
-    Auth, CredentialLocation, NetworkRules, RouteOptions, UpstreamOptions, parse_request_header_name,
-    parse_response_header_name,
+    Auth, CredentialLocation, EscapeRule, NetworkRules, PathRules, QuirkRule, RawRule, RouteOptions, UpstreamOptions,
+    parse_request_header_name, parse_response_header_name,
 };
 use http::{HeaderName, Method, StatusCode};
 
@@ -35,6 +35,8 @@ fn read_route(mut section: Section<'_>) -> LocatedRoute {
     let options = RouteOptions {
         host: section.optional("host", parse_host),
         stripped_segments: section.parsed("strip_prefix", 0, |text| parse_strip_prefix(text, &path)),
+        paths: section.optional_section("paths").map(read_path_rules).unwrap_or_default(),
+        case_sensitive: section.choice("case_sensitive", false, true, false),
         path,
         methods: section.list("methods", defaults.methods, parse_method),
         upstream: section.parsed("upstream", defaults.upstream, parse_non_empty),
@@ -62,6 +64,19 @@ fn read_route(mut section: Section<'_>) -> LocatedRoute {
     }
     section.reject_unknown_keys();
     LocatedRoute { options, source }
+}
+
+fn read_path_rules(mut section: Section<'_>) -> PathRules {
+    let defaults = PathRules::default();
+    let rules = PathRules {
+        encoded_slash: section.parsed("encoded_slash", defaults.encoded_slash, parse_quirk_rule),
+        semicolon: section.parsed("semicolon", defaults.semicolon, parse_quirk_rule),
+        raw: section.parsed("raw", defaults.raw, parse_raw_rule),
+        non_utf8: section.parsed("non_utf8", defaults.non_utf8, parse_quirk_rule),
+        unreserved: section.parsed("unreserved", defaults.unreserved, parse_escape_rule),
+    };
+    section.reject_unknown_keys();
+    rules
 }
 
 /// Reports routes that cannot be used as they are.
@@ -137,6 +152,31 @@ fn parse_method(text: &str) -> Result<Method, ParseSettingError> {
     match Method::from_bytes(text.as_bytes()) {
         Ok(method) if !matches!(method, Method::TRACE | Method::CONNECT) => Ok(method),
         Ok(_) | Err(_) => Err(ParseSettingError::form(text, "a method that can be routed")),
+    }
+}
+
+fn parse_quirk_rule(text: &str) -> Result<QuirkRule, ParseSettingError> {
+    match text {
+        "refuse" => Ok(QuirkRule::Refuse),
+        "keep" => Ok(QuirkRule::Keep),
+        _ => Err(ParseSettingError::choice(text, "refuse or keep")),
+    }
+}
+
+fn parse_raw_rule(text: &str) -> Result<RawRule, ParseSettingError> {
+    match text {
+        "refuse" => Ok(RawRule::Refuse),
+        "encode" => Ok(RawRule::Encode),
+        "keep" => Ok(RawRule::Keep),
+        _ => Err(ParseSettingError::choice(text, "refuse, encode or keep")),
+    }
+}
+
+fn parse_escape_rule(text: &str) -> Result<EscapeRule, ParseSettingError> {
+    match text {
+        "decode" => Ok(EscapeRule::Decode),
+        "keep" => Ok(EscapeRule::Keep),
+        _ => Err(ParseSettingError::choice(text, "decode or keep")),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Tests of what routes set.
 
+use gatepost_gateway::{EscapeRule, PathRules, QuirkRule, RawRule};
+
 use super::{Config, ConfigErrors, parsed};
 
 /// An upstream, and a route that begins on line 3.
@@ -82,4 +84,30 @@ fn edits_of_headers_are_read_and_names_of_the_gateway_are_faults_with_their_line
     ] {
         check_fault(text, fault);
     }
+}
+
+#[test]
+fn rules_of_paths_are_read() {
+    let rules = |text: &str| with_route(text).unwrap().gateway.routes[0].paths;
+    assert_eq!(rules(""), PathRules::default());
+    let kept = PathRules {
+        encoded_slash: QuirkRule::Keep,
+        semicolon: QuirkRule::Keep,
+        raw: RawRule::Encode,
+        non_utf8: QuirkRule::Keep,
+        unreserved: EscapeRule::Keep,
+    };
+    let text = "paths = { encoded_slash = \"keep\", semicolon = \"keep\", raw = \"encode\", non_utf8 = \"keep\", \
+                unreserved = \"keep\" }";
+    assert_eq!(rules(text), kept);
+    assert_eq!(rules("paths.raw = \"keep\"").raw, RawRule::Keep);
+    assert!(with_route("case_sensitive = true").unwrap().gateway.routes[0].case_sensitive);
+    check_fault(
+        "paths.semicolon = \"encode\"",
+        "gatepost.toml:4: gateway.route.paths.semicolon: must be refuse or keep",
+    );
+    check_fault("paths.raw = \"decode\"", "gateway.route.paths.raw: must be refuse, encode or keep");
+    check_fault("paths.unreserved = \"refuse\"", "gateway.route.paths.unreserved: must be decode or keep");
+    check_fault("paths.backslash = \"keep\"", "gateway.route.paths.backslash: unknown key");
+    check_fault("case_sensitive = \"yes\"", "gateway.route.case_sensitive: must be true or false");
 }
