@@ -12,10 +12,10 @@ use prometheus::Registry;
 use tokio::time::Instant;
 
 use crate::client_ip::{self, PeerTrust};
-use crate::credential;
+use crate::credential::{self, CredentialSender};
 use crate::decision::{AuthOutcome, AuthorizedAs, Decision, KeyCheck, RequestAction, unavailable_code};
 use crate::metrics::Metrics;
-use crate::page_origin::page_origin;
+use crate::page_origin;
 use crate::per_client_limiter::{ClientSlot, PerClientLimiter};
 use crate::request_target::RequestTarget;
 use crate::request_validation::{self, Destination};
@@ -130,15 +130,19 @@ impl Authorizer {
         if route.auth == Auth::Off {
             return anonymous();
         }
-        let credential = match (credential::find(request.headers, &route.credential), route.auth) {
+        let credential = match (credential::find(request.headers, request.target, &route.credential), route.auth) {
             (Ok(Some(credential)), _) => credential,
             (Ok(None), Auth::Optional | Auth::Off) => return anonymous(),
             (Ok(None), Auth::Required) => return denied(Denial::Missing),
             (Err(denial), _) => return denied(denial),
         };
+        if credential.sender == CredentialSender::Browser && !page_origin::is_of(request.headers, &route.origins) {
+            // Another page may have made the browser send its cookie.
+            return denied(Denial::OriginNotAllowed);
+        }
         let started = Instant::now();
-        let facts = RequestFacts { client, origin: page_origin(request.headers) };
-        let verdict = self.verifier.check(credential, &route.requirement, &facts).await;
+        let facts = RequestFacts { client, origin: page_origin::page_origin(request.headers) };
+        let verdict = self.verifier.check(&credential.text, &route.requirement, &facts).await;
         let ended = Instant::now();
         let (action, key_check) = act_on(verdict);
         if let Some(source) = key_check.source {

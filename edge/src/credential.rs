@@ -1,43 +1,85 @@
 //! Credentials in requests: where a route allows them, and one at most.
 
+use std::borrow::Cow;
+
 use gatepost_domain::header_name::NormalizedHeaderName;
 use gatepost_domain::key::MIN_KEY_BYTES;
 use gatepost_domain::permit::Denial;
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
 
+use crate::page_credentials::{cookies, parameters, protocols};
 use crate::route_options::CredentialLocation;
+
+/// The credential of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential<'a> {
+    pub text: Cow<'a, str>,
+    pub sender: CredentialSender,
+}
+
+/// Who has put a credential into a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialSender {
+    /// The program that makes the request, also as the script of a page.
+    Client,
+    /// The browser alone, whichever page makes the request: the credential is in a cookie only.
+    Browser,
+}
 
 /// Returns the credential of a request, or none if no location has one.
 ///
 /// # Errors
 /// [`Denial::Ambiguous`] if a location occurs twice or two of them differ, [`Denial::Malformed`] if one is empty or
 /// not UTF-8.
-pub fn find<'a>(headers: &'a HeaderMap, locations: &[CredentialLocation]) -> Result<Option<&'a str>, Denial> {
-    let mut found = None;
+pub fn find<'a>(
+    headers: &'a HeaderMap,
+    target: &'a [u8],
+    locations: &'a [CredentialLocation],
+) -> Result<Option<Credential<'a>>, Denial> {
+    let mut found: Option<Credential<'a>> = None;
     for location in locations {
-        let Some(credential) = read_location(headers, location)? else { continue };
-        if found.is_some_and(|other| other != credential) {
-            return Err(Denial::Ambiguous);
+        let Some(text) = read_location(headers, target, location)? else { continue };
+        let sender = match location {
+            CredentialLocation::Cookie(_) => CredentialSender::Browser,
+            CredentialLocation::Authorization
+            | CredentialLocation::Header(_)
+            | CredentialLocation::Query(_)
+            | CredentialLocation::Protocol(_) => CredentialSender::Client,
+        };
+        match &mut found {
+            Some(other) if other.text != text => return Err(Denial::Ambiguous),
+            Some(other) if sender == CredentialSender::Client => other.sender = sender,
+            Some(_) => {}
+            None => found = Some(Credential { text, sender }),
         }
-        found = Some(credential);
     }
     Ok(found)
 }
 
-fn read_location<'a>(headers: &'a HeaderMap, location: &CredentialLocation) -> Result<Option<&'a str>, Denial> {
-    let mut values = headers.get_all(location.header_name()).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Denial::Ambiguous);
-    }
-    let credential = match location {
-        CredentialLocation::Authorization => match bearer(value.as_bytes()) {
-            Some(token) => token,
-            None => return Ok(None),
+fn read_location<'a>(
+    headers: &'a HeaderMap,
+    target: &'a [u8],
+    location: &'a CredentialLocation,
+) -> Result<Option<Cow<'a, str>>, Denial> {
+    let field = |name| single(headers.get_all(name).iter().map(|value| Cow::Borrowed(value.as_bytes())));
+    let value = match location {
+        CredentialLocation::Authorization => match field(&AUTHORIZATION)? {
+            Some(Cow::Borrowed(value)) => bearer(value).map(Cow::Borrowed),
+            Some(Cow::Owned(_)) | None => None,
         },
-        CredentialLocation::Header(_) => value.as_bytes(),
+        CredentialLocation::Header(name) => field(name)?,
+        CredentialLocation::Query(name) => single(parameters(target, name))?,
+        CredentialLocation::Cookie(name) => single(cookies(headers, name).map(Cow::Borrowed))?,
+        CredentialLocation::Protocol(prefix) => single(protocols(headers, prefix).map(Cow::Borrowed))?,
     };
-    non_empty_text(credential).map(Some)
+    value.map(non_empty_text).transpose()
+}
+
+/// Returns the only value, or none if there is none.
+fn single<'a>(mut values: impl Iterator<Item = Cow<'a, [u8]>>) -> Result<Option<Cow<'a, [u8]>>, Denial> {
+    let first = values.next();
+    if first.is_some() && values.next().is_some() { Err(Denial::Ambiguous) } else { Ok(first) }
 }
 
 /// Returns all values of at most `max_bytes` in headers that may hold a credential, in any spelling of their names.
@@ -60,8 +102,12 @@ pub fn bearer(value: &[u8]) -> Option<&[u8]> {
     is_bearer.then(|| rest.trim_ascii())
 }
 
-fn non_empty_text(bytes: &[u8]) -> Result<&str, Denial> {
-    std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty()).ok_or(Denial::Malformed)
+fn non_empty_text(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, str>, Denial> {
+    let text = match bytes {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+    };
+    text.filter(|text| !text.is_empty()).ok_or(Denial::Malformed)
 }
 
 #[cfg(test)]
@@ -75,7 +121,55 @@ mod tests {
             CredentialLocation::Header(HeaderName::from_static("x-api-key")),
             CredentialLocation::Header(HeaderName::from_static("apikey")),
         ];
-        assert_eq!(find(&headers(fields), &locations), expected, "{fields:?}");
+        let headers = headers(fields);
+        let found = find(&headers, b"/", &locations).map(|found| found.map(|credential| credential.text.into_owned()));
+        assert_eq!(found, expected.map(|text| text.map(str::to_owned)), "{fields:?}");
+    }
+
+    #[test]
+    fn credentials_of_pages_are_found_where_the_route_looks_for_them() {
+        use CredentialSender::{Browser, Client};
+        let locations = [
+            CredentialLocation::Authorization,
+            CredentialLocation::Query("key".to_owned()),
+            CredentialLocation::Cookie("session".to_owned()),
+            CredentialLocation::Protocol("key.".to_owned()),
+        ];
+        for (target, fields, expected) in [
+            ("/?a=1&key=k%311", &[][..], Ok(Some(("k11", Client)))),
+            ("/?k%65y=k1", &[], Ok(Some(("k1", Client)))),
+            ("/?KEY=k1", &[], Ok(None)),
+            ("/key=k1", &[], Ok(None)),
+            ("/?key=k1&key=k1", &[], Err(Denial::Ambiguous)),
+            ("/?key=", &[], Err(Denial::Malformed)),
+            ("/?key", &[], Err(Denial::Malformed)),
+            ("/?key=%ff", &[], Err(Denial::Malformed)),
+            ("/", &[("cookie", "a=b; session=k1;c=d")], Ok(Some(("k1", Browser)))),
+            ("/", &[("cookie", "session=\"k1\"")], Ok(Some(("k1", Browser)))),
+            ("/", &[("cookie", "Session=k1; xsession=k2")], Ok(None)),
+            ("/", &[("cookie", "session=k1"), ("cookie", "session=k1")], Err(Denial::Ambiguous)),
+            ("/", &[("cookie", "session=k1"), ("authorization", "Bearer k1")], Ok(Some(("k1", Client)))),
+            ("/", &[("cookie", "session=k1"), ("authorization", "Bearer k2")], Err(Denial::Ambiguous)),
+            ("/", &[("cookie", "session=")], Err(Denial::Malformed)),
+            ("/", &[("sec-websocket-protocol", "chat, key.k1")], Ok(Some(("k1", Client)))),
+            (
+                "/",
+                &[("sec-websocket-protocol", "chat"), ("sec-websocket-protocol", "key.k1")],
+                Ok(Some(("k1", Client))),
+            ),
+            ("/", &[("sec-websocket-protocol", "key.k1, key.k2")], Err(Denial::Ambiguous)),
+            ("/", &[("sec-websocket-protocol", "key.")], Err(Denial::Malformed)),
+            ("/?key=k1", &[("sec-websocket-protocol", "key.k2")], Err(Denial::Ambiguous)),
+        ] {
+            let headers = headers(fields);
+            let found = find(&headers, target.as_bytes(), &locations);
+            let found = found.map(|found| found.map(|credential| (credential.text.into_owned(), credential.sender)));
+            assert_eq!(
+                found,
+                expected.map(|found| found.map(|(text, sender)| (text.to_owned(), sender))),
+                "{target} {fields:?}"
+            );
+        }
     }
 
     #[test]

@@ -9,6 +9,15 @@ pub(crate) fn page_origin(headers: &HeaderMap) -> Option<&str> {
     if headers.contains_key(ORIGIN) { single_value(headers, &ORIGIN) } else { single_value(headers, &REFERER) }
 }
 
+/// Returns whether the page that sends a request is of one of these origins.
+pub(crate) fn is_of(headers: &HeaderMap, origins: &[String]) -> bool {
+    let Some(page) = page_origin(headers) else { return false };
+    // A referrer has a path as well.
+    let authority_at = page.find("://").map_or(0, |at| at + "://".len());
+    let end = page[authority_at..].find(['/', '?', '#']).map_or(page.len(), |at| authority_at + at);
+    origins.iter().any(|origin| origin.eq_ignore_ascii_case(&page[..end]))
+}
+
 fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
@@ -32,5 +41,27 @@ mod tests {
         ] {
             assert_eq!(page_origin(&headers(fields)), expected, "{fields:?}");
         }
+    }
+    #[test]
+    fn an_origin_is_compared_as_a_whole() {
+        let origins = ["https://a.example".to_owned(), "http://b.example:8080".to_owned()];
+        for (field, value, expected) in [
+            ("origin", "https://a.example", true),
+            ("origin", "HTTPS://A.example", true),
+            ("origin", "http://a.example", false),
+            ("origin", "https://a.example:8443", false),
+            ("origin", "https://a.example.evil.example", false),
+            ("origin", "https://evil-a.example", false),
+            ("origin", "null", false),
+            ("origin", "", false),
+            ("origin", "http://b.example:8080", true),
+            ("referer", "https://a.example/page?x", true),
+            ("referer", "https://a.example?x", true),
+            ("referer", "https://a.example@evil.example/", false),
+            ("referer", "https://evil.example/https://a.example", false),
+        ] {
+            assert_eq!(is_of(&headers(&[(field, value)]), &origins), expected, "{field} {value}");
+        }
+        assert!(!is_of(&headers(&[]), &origins));
     }
 }

@@ -8,6 +8,7 @@ use gatepost_domain::permit::Requirement;
 use http::{Method, StatusCode};
 
 use crate::network_rules::NetworkRules;
+use crate::page_credentials::PageCredentials;
 use crate::requirement_class::RequirementClass;
 use crate::route_options::{Auth, CredentialLocation, RouteOptions};
 
@@ -21,6 +22,8 @@ pub struct Route<B> {
     pub requirement: Requirement,
     /// Headers in which this route's credential may be.
     pub credential_headers: Vec<NormalizedHeaderName>,
+    /// Other places of requests in which it may be.
+    pub page_credentials: PageCredentials,
     /// `Allow` of 405: the methods of all routes with this host and path.
     pub allow: Arc<str>,
     pub backend: B,
@@ -29,6 +32,8 @@ pub struct Route<B> {
     /// Status of the response in place of an upstream's.
     pub(crate) respond: Option<StatusCode>,
     pub(crate) networks: NetworkRules,
+    /// Origins of pages whose requests may have the key in a cookie.
+    pub(crate) origins: Vec<String>,
     pub(crate) path_rules: PathRules,
     /// Those of the rules.
     pub(crate) accepted_quirks: Quirks,
@@ -49,7 +54,9 @@ impl<B> Route<B> {
         Self {
             name,
             auth: options.auth,
-            credential_headers: options.credential.iter().map(credential_header).collect(),
+            credential_headers: own_headers(&options.credential),
+            page_credentials: PageCredentials::of(&options.credential),
+            origins: options.origins,
             credential: options.credential,
             requirement: options.requirement,
             allow,
@@ -70,6 +77,7 @@ impl<B> Route<B> {
     }
 }
 
-fn credential_header(location: &CredentialLocation) -> NormalizedHeaderName {
-    NormalizedHeaderName::new(location.header_name().as_str())
+fn own_headers(locations: &[CredentialLocation]) -> Vec<NormalizedHeaderName> {
+    let names = locations.iter().filter_map(CredentialLocation::own_header);
+    names.map(|name| NormalizedHeaderName::new(name.as_str())).collect()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gatepost_domain::key::Env;
 use gatepost_domain::path::PathRules;
 use gatepost_domain::permit::{EnvRule, Requirement};
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderName, Method, StatusCode};
 
 use crate::header_edits::HeaderEdits;
@@ -32,8 +32,10 @@ pub struct RouteOptions {
     pub methods: Vec<Method>,
     pub upstream: String,
     pub auth: Auth,
-    /// Headers in which the key may be.
+    /// Where the key may be.
     pub credential: Vec<CredentialLocation>,
+    /// Origins of the pages whose requests may have the key in a cookie, as browsers send them.
+    pub origins: Vec<String>,
     /// What the key must be.
     pub requirement: Requirement,
     /// Where requests may come from.
@@ -67,6 +69,7 @@ impl Default for RouteOptions {
                 CredentialLocation::Header(HeaderName::from_static("x-api-key")),
                 CredentialLocation::Header(HeaderName::from_static("apikey")),
             ],
+            origins: Vec::new(),
             requirement: Requirement { projects: Vec::new(), env: EnvRule::Only(Env::Live), permissions: Vec::new() },
             networks: NetworkRules::default(),
             max_body_bytes: None,
@@ -95,20 +98,36 @@ pub enum Auth {
     Off,
 }
 
-/// A header in which a credential may be.
+/// A place in which a credential may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialLocation {
     /// `Authorization: Bearer …`. Other schemes are not credentials and go upstream.
     Authorization,
     Header(HeaderName),
+    /// A parameter of the query.
+    Query(String),
+    Cookie(String),
+    /// What follows this prefix in a subprotocol that a WebSocket offers.
+    Protocol(String),
 }
 
 impl CredentialLocation {
-    /// Returns the header in which the credential may be.
-    pub fn header_name(&self) -> &HeaderName {
+    /// Returns the header in which the credential may be; none if it is in the target.
+    pub fn header_name(&self) -> Option<&HeaderName> {
         match self {
-            CredentialLocation::Authorization => &AUTHORIZATION,
-            CredentialLocation::Header(name) => name,
+            CredentialLocation::Authorization => Some(&AUTHORIZATION),
+            CredentialLocation::Header(name) => Some(name),
+            CredentialLocation::Query(_) => None,
+            CredentialLocation::Cookie(_) => Some(&COOKIE),
+            CredentialLocation::Protocol(_) => Some(&SEC_WEBSOCKET_PROTOCOL),
+        }
+    }
+
+    /// Returns the header that holds nothing but a credential.
+    pub(crate) fn own_header(&self) -> Option<&HeaderName> {
+        match self {
+            CredentialLocation::Authorization | CredentialLocation::Header(_) => self.header_name(),
+            CredentialLocation::Query(_) | CredentialLocation::Cookie(_) | CredentialLocation::Protocol(_) => None,
         }
     }
 }

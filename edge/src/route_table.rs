@@ -8,6 +8,7 @@ use gatepost_domain::problem::ErrorCode;
 use http::Method;
 
 use crate::look_alikes::LookAlikes;
+use crate::page_credentials::PageCredentials;
 use crate::requirement_class::RequirementClasses;
 use crate::route::Route;
 use crate::route_index::RouteIndex;
@@ -20,6 +21,8 @@ pub struct Routes<B> {
     index: RouteIndex<Arc<Route<B>>>,
     /// Headers in which the credential of any route may be.
     credential_headers: Vec<NormalizedHeaderName>,
+    /// Other places in which it may be.
+    page_credentials: PageCredentials,
     /// None if no path can look like that of a route with other requirements.
     look_alikes: Option<LookAlikes<B>>,
     /// Quirks of paths that any route accepts.
@@ -52,6 +55,7 @@ impl<B> Routes<B> {
         let (mut classes, mut accepted_quirks) = (RequirementClasses::default(), Quirks::NONE);
         let mut index = RouteIndex::default();
         let mut credential_headers: Vec<NormalizedHeaderName> = Vec::new();
+        let mut page_credentials = PageCredentials::default();
         let mut placed = Vec::with_capacity(options.len());
         for (options, allow) in options.into_iter().zip(allow) {
             let (name, backend, class) = (options.name(), backend(&options)?, classes.class_of(&options));
@@ -61,12 +65,13 @@ impl<B> Routes<B> {
             let is_new = |header: &&NormalizedHeaderName| !credential_headers.contains(header);
             let new: Vec<_> = route.credential_headers.iter().filter(is_new).cloned().collect();
             credential_headers.extend(new);
+            page_credentials.add(&route.page_credentials);
             index.insert(host.as_deref(), &path, Arc::clone(&route));
             placed.push((host, path, route));
         }
         let are_paths_equal = classes.count() < 2 && !have_methods && accepted_quirks.is_empty();
         let look_alikes = (!are_paths_equal).then(|| LookAlikes::new(placed));
-        Ok(Self { index, credential_headers, look_alikes, accepted_quirks })
+        Ok(Self { index, credential_headers, page_credentials, look_alikes, accepted_quirks })
     }
 
     /// Finds the route of a request. Host and path decide first: if the routes there do not take the method, shorter
@@ -109,6 +114,11 @@ impl<B> Routes<B> {
     /// Returns the headers in which a credential may be: of one route, or of all where a request has no route.
     pub fn credential_headers<'a>(&'a self, route: Option<&'a Route<B>>) -> &'a [NormalizedHeaderName] {
         route.map_or(&self.credential_headers, |route| &route.credential_headers)
+    }
+
+    /// Returns the other places in which a credential may be: of one route, or of all where a request has no route.
+    pub fn page_credentials<'a>(&'a self, route: Option<&'a Route<B>>) -> &'a PageCredentials {
+        route.map_or(&self.page_credentials, |route| &route.page_credentials)
     }
 }
 

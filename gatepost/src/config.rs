@@ -169,13 +169,12 @@ pub(crate) fn parse(
         root.set(&path, Node { value: Value::Raw(value.clone()), source: ValueSource::Flag(flag) });
     }
     let errors = ErrorCollector::default();
-    let config = Config {
-        settings: Settings::of(&root),
-        warnings: unrecognised_variables(&environment.unrecognised_variables),
-        ..read_config(Section::root(root, &errors))
-    };
-    let errors = [environment.errors, errors.into_list()].concat();
-    if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+    let settings = Settings::of(&root);
+    let config = read_config(Section::root(root, &errors));
+    let (errors, warnings) = errors.into_lists();
+    let errors = [environment.errors, errors].concat();
+    let warnings = [unrecognised_variables(&environment.unrecognised_variables), warnings].concat();
+    if errors.is_empty() { Ok(Config { settings, warnings, ..config }) } else { Err(ConfigErrors(errors)) }
 }
 
 fn unrecognised_variables(names: &[String]) -> Vec<String> {

@@ -13,6 +13,7 @@ use gatepost_runtime::LogWriter;
 use http::{HeaderMap, Version};
 use memchr::memmem;
 use percent_encoding::percent_decode_str;
+use pingora::http::RequestHeader;
 
 use crate::context::Context;
 use crate::trace::Trace;
@@ -213,18 +214,40 @@ pub(crate) fn canonical_path<'a>(raw_target: &'a [u8], context: &'a Context) -> 
     target.map_or("", |target| target.path(raw_target))
 }
 
+/// All that may be a credential in a request, valid or not.
+pub(crate) struct PresentedCredentials<'a> {
+    headers: &'a HeaderMap,
+    /// Headers that hold nothing else.
+    credential_headers: &'a [NormalizedHeaderName],
+    /// Values from other places.
+    others: Vec<Vec<u8>>,
+}
+
+/// Returns the credentials of a request, in all places in which its route looks for one, or any route if it has none.
+pub(crate) fn presented_credentials<'a>(request: &'a RequestHeader, context: &'a Context) -> PresentedCredentials<'a> {
+    let (routes, route) = (&context.snapshot.policy.routes, context.route());
+    let places = routes.page_credentials(route);
+    let others = if places.is_empty() { Vec::new() } else { places.values(&request.headers, request.raw_path()) };
+    PresentedCredentials { headers: &request.headers, credential_headers: routes.credential_headers(route), others }
+}
+
+impl PresentedCredentials<'_> {
+    /// Returns those that have at most `max_bytes`.
+    fn up_to(&self, max_bytes: usize) -> impl Iterator<Item = &[u8]> {
+        let others = self.others.iter().map(Vec::as_slice);
+        let others = others.filter(move |other| (MIN_KEY_BYTES..=max_bytes).contains(&other.len()));
+        credential::presented(self.headers, self.credential_headers, max_bytes).chain(others)
+    }
+}
+
 /// Masks keys in a text of the client: values of our format, and path segments that contain a credential of the
 /// request.
-pub(crate) fn mask_credentials<'a>(
-    text: &'a str,
-    headers: &HeaderMap,
-    credential_headers: &[NormalizedHeaderName],
-) -> Cow<'a, str> {
+pub(crate) fn mask_credentials<'a>(text: &'a str, credentials: &PresentedCredentials<'_>) -> Cow<'a, str> {
     let longest_segment = text.as_bytes().split(|byte| *byte == b'/').map(<[u8]>::len).max().unwrap_or_default();
     if longest_segment < MIN_KEY_BYTES {
         return Cow::Borrowed(text);
     }
-    let presented = || credential::presented(headers, credential_headers, longest_segment);
+    let presented = || credentials.up_to(longest_segment);
     let is_ours = |key: &&[u8]| std::str::from_utf8(key).is_ok_and(|key| key_format(key) == KeyFormat::Generated);
     // First the credentials of other formats: one of them may contain a value of our format.
     let masked = presented().filter(|key| !is_ours(key)).fold(Cow::Borrowed(text), mask_segments);

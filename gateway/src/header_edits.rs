@@ -57,9 +57,8 @@ pub fn parse_request_header_name(
     if is_set && !name.as_str().eq(FORWARDED_PREFIX) {
         return Err(ParseHeaderNameError::Gateway);
     }
-    let is_credential =
-        |location: &CredentialLocation| NormalizedHeaderName::new(location.header_name().as_str()).matches(text);
-    if credential.iter().any(is_credential) {
+    let mut credential_names = credential.iter().filter_map(CredentialLocation::header_name);
+    if credential_names.any(|name| NormalizedHeaderName::new(name.as_str()).matches(text)) {
         return Err(ParseHeaderNameError::Credential);
     }
     Ok(name)

@@ -168,11 +168,13 @@ impl ProxyHttp for Proxy {
             request.remove_header(&UPGRADE);
             request.remove_header(&CONNECTION);
         }
+        let client_target = session.req_header().raw_path();
         if let Some(target) = &forwarded.decision.target
             && let Some(target) = upstream_target::rewrite(
                 target,
-                session.req_header().raw_path(),
+                client_target,
                 forwarded.route.backend.stripped_segments,
+                &forwarded.route.page_credentials,
             )
         {
             request.set_raw_path(&target)?;
@@ -287,7 +289,7 @@ impl ProxyHttp for Proxy {
 impl Proxy {
     fn log_access(&self, session: &Session, error: Option<&Error>, context: &Context, status: u16, ended: Instant) {
         let request = session.req_header();
-        let credential_headers = context.snapshot.policy.routes.credential_headers(context.route());
+        let credentials = access_log::presented_credentials(request, context);
         let path = access_log::canonical_path(request.raw_path(), context);
         let reason = match (context.reason(), error) {
             (Some(reason), _) => reason,
@@ -296,8 +298,8 @@ impl Proxy {
         };
         let request = EndedRequest {
             protocol: access_log::protocol(request.version),
-            method: &access_log::mask_credentials(request.method.as_str(), &request.headers, credential_headers),
-            path: &access_log::mask_credentials(path, &request.headers, credential_headers),
+            method: &access_log::mask_credentials(request.method.as_str(), &credentials),
+            path: &access_log::mask_credentials(path, &credentials),
             status,
             reason,
             bytes_received: session.body_bytes_read(),

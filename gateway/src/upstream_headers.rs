@@ -36,6 +36,9 @@ pub(crate) fn rewrite(request: &mut RequestHeader, decision: &Decision<Backend>,
     let edits = &route.backend.request_edits;
     edit_headers(request, MAX_ADDED + edits.added(), |headers| {
         context.snapshot.sanitizer.sanitize(headers, &route.credential_headers, trust);
+        if !route.page_credentials.is_empty() {
+            route.page_credentials.remove_from(headers);
+        }
         edits.apply(headers);
         if let Some(facts) = &decision.key_check.facts {
             add_key_headers(headers, facts);

@@ -1,8 +1,9 @@
-//! Target of the request upstream: the canonical one, without the segments that the route strips.
+//! Target of the request upstream: the canonical one, without the segments that the route strips, and without a
+//! credential in its query.
 
 use std::borrow::Cow;
 
-use gatepost_edge::RequestTarget;
+use gatepost_edge::{PageCredentials, RequestTarget};
 use memchr::memchr_iter;
 
 /// Returns the target of the request upstream; none if it is the client's.
@@ -10,21 +11,23 @@ pub(crate) fn rewrite<'a>(
     target: &'a RequestTarget,
     client_target: &'a [u8],
     stripped_segments: usize,
+    credentials: &PageCredentials,
 ) -> Option<Cow<'a, [u8]>> {
-    match target {
-        RequestTarget::Unchanged { .. } if stripped_segments == 0 => None,
-        RequestTarget::Rewritten { target, .. } if stripped_segments == 0 => Some(target.as_bytes().into()),
-        RequestTarget::Unchanged { .. } | RequestTarget::Rewritten { .. } => {
-            let (path, query) = target.split(client_target);
-            Some(strip(path, query, stripped_segments))
-        }
+    if stripped_segments == 0 && credentials.is_empty() {
+        return match target {
+            RequestTarget::Unchanged { .. } => None,
+            RequestTarget::Rewritten { target, .. } => Some(target.as_bytes().into()),
+        };
     }
+    let (path, query) = target.split(client_target);
+    let query = credentials.without_parameters(query).map_or(Cow::Borrowed(query), Cow::Owned);
+    let path = strip(path, stripped_segments);
+    Some(if query.is_empty() { path.into() } else { [path, &query].concat().into() })
 }
 
 /// Removes segments from the start of a path. The rest of it begins with a slash, even if none is left.
-fn strip<'a>(path: &'a [u8], query: &'a [u8], segments: usize) -> Cow<'a, [u8]> {
-    let rest = memchr_iter(b'/', path).nth(segments).map_or(b"/".as_slice(), |at| &path[at..]);
-    if query.is_empty() { rest.into() } else { [rest, query].concat().into() }
+fn strip(path: &[u8], segments: usize) -> &[u8] {
+    memchr_iter(b'/', path).nth(segments).map_or(b"/".as_slice(), |at| &path[at..])
 }
 
 #[cfg(test)]
@@ -38,7 +41,7 @@ mod tests {
         for (target, client_target) in
             [(rewritten, "http://a/other"), (RequestTarget::Unchanged { path_bytes }, target)]
         {
-            let rewritten = rewrite(&target, client_target.as_bytes(), stripped_segments);
+            let rewritten = rewrite(&target, client_target.as_bytes(), stripped_segments, &PageCredentials::default());
             assert_eq!(rewritten.as_deref(), Some(expected.as_bytes()), "{target:?}");
         }
     }
@@ -58,8 +61,9 @@ mod tests {
 
     #[test]
     fn without_segments_to_strip_the_canonical_target_goes_upstream() {
-        assert_eq!(rewrite(&RequestTarget::Unchanged { path_bytes: 2 }, b"/a?b", 0), None);
+        let none = PageCredentials::default();
+        assert_eq!(rewrite(&RequestTarget::Unchanged { path_bytes: 2 }, b"/a?b", 0, &none), None);
         let rewritten = RequestTarget::Rewritten { target: "/a?b".to_owned(), path_bytes: 2 };
-        assert_eq!(rewrite(&rewritten, b"/%61?b", 0).as_deref(), Some(b"/a?b".as_slice()));
+        assert_eq!(rewrite(&rewritten, b"/%61?b", 0, &none).as_deref(), Some(b"/a?b".as_slice()));
     }
 }

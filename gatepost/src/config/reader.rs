@@ -11,17 +11,25 @@ use gatepost_runtime::error_chain;
 
 use super::tree::{Node, Value, ValueSource};
 
-/// Errors, in the order in which they were found.
+/// Errors and warnings, in the order in which they were found.
 #[derive(Debug, Default)]
-pub(super) struct ErrorCollector(RefCell<Vec<String>>);
+pub(super) struct ErrorCollector {
+    errors: RefCell<Vec<String>>,
+    warnings: RefCell<Vec<String>>,
+}
 
 impl ErrorCollector {
     pub(super) fn add(&self, source: &ValueSource, key: &str, what: &str) {
-        self.0.borrow_mut().push(format!("{source}: {key}: {what}"));
+        self.errors.borrow_mut().push(format!("{source}: {key}: {what}"));
     }
 
-    pub(super) fn into_list(self) -> Vec<String> {
-        self.0.into_inner()
+    fn warn(&self, source: &ValueSource, key: &str, what: &str) {
+        self.warnings.borrow_mut().push(format!("{source}: {key}: {what}"));
+    }
+
+    /// Returns the errors and the warnings.
+    pub(super) fn into_lists(self) -> (Vec<String>, Vec<String>) {
+        (self.errors.into_inner(), self.warnings.into_inner())
     }
 }
 
@@ -223,6 +231,11 @@ impl<'a> Section<'a> {
     /// Records an error of this table.
     pub(super) fn error_here(&self, what: &str) {
         self.errors.add(&self.source, &self.path, what);
+    }
+
+    /// Records a warning about this table.
+    pub(super) fn warn_here(&self, what: &str) {
+        self.errors.warn(&self.source, &self.path, what);
     }
 
     /// Reports all keys that were not read as unknown.

@@ -13,7 +13,7 @@ use gatepost_gateway::{
 use http::{HeaderName, Method, StatusCode};
 
 use super::header_edits;
-use super::parsers::{ParseSettingError, parse_network, parse_non_empty};
+use super::parsers::{ParseSettingError, parse_network, parse_non_empty, parse_origin};
 use super::reader::{MAX_BODY_BYTES, MAX_MS, Section};
 use super::tree::ValueSource;
 
@@ -57,13 +57,33 @@ fn read_route(mut section: Section<'_>) -> LocatedRoute {
             parse_request_header_name(name, &credential)
         }),
         response_headers: header_edits::read(section.optional_section("response_headers"), parse_response_header_name),
+        origins: section.list("origins", defaults.origins, parse_page_origin),
         credential,
     };
-    if options.credential.is_empty() && options.auth != Auth::Off {
-        section.error_here("credential must name at least one header");
-    }
+    check_credentials(&options, &section);
     section.reject_unknown_keys();
     LocatedRoute { options, source }
+}
+
+fn check_credentials(options: &RouteOptions, section: &Section<'_>) {
+    if options.credential.is_empty() && options.auth != Auth::Off {
+        section.error_here("credential must name at least one place");
+    }
+    let has_cookie = options.credential.iter().any(|location| matches!(location, CredentialLocation::Cookie(_)));
+    if has_cookie && options.origins.is_empty() {
+        section.error_here("origins must name the pages whose requests may have the key in a cookie");
+    }
+    if !has_cookie && !options.origins.is_empty() {
+        section.error_here("origins is for keys in cookies, but credential names none");
+    }
+    for location in &options.credential {
+        if let CredentialLocation::Query(name) = location {
+            section.warn_here(&format!(
+                "credential has query:{name}: a key in a URL gets into the histories of browsers, the logs of proxies \
+                 and Referer headers; prefer a header, or protocol: for WebSockets"
+            ));
+        }
+    }
 }
 
 fn read_path_rules(mut section: Section<'_>) -> PathRules {
@@ -202,9 +222,29 @@ fn parse_env_rule(text: &str) -> Result<EnvRule, ParseSettingError> {
 }
 
 fn parse_credential_location(text: &str) -> Result<CredentialLocation, ParseSettingError> {
-    match HeaderName::from_bytes(text.as_bytes()) {
-        Ok(name) if name == http::header::AUTHORIZATION => Ok(CredentialLocation::Authorization),
-        Ok(name) => Ok(CredentialLocation::Header(name)),
-        Err(_) => Err(ParseSettingError::form(text, "a header name")),
+    let expected = "a header name, query:NAME, cookie:NAME or protocol:PREFIX";
+    let invalid = || ParseSettingError::form(text, expected);
+    let Some((kind, name)) = text.split_once(':') else {
+        return match HeaderName::from_bytes(text.as_bytes()) {
+            Ok(name) if name == http::header::AUTHORIZATION => Ok(CredentialLocation::Authorization),
+            Ok(name) => Ok(CredentialLocation::Header(name)),
+            Err(_) => Err(invalid()),
+        };
+    };
+    // Cookies and subprotocols have names like those of headers (RFC 6265 and RFC 6455).
+    if HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return Err(invalid());
     }
+    let needs_escape = |byte: u8| !byte.is_ascii_alphanumeric() && !b"-._~".contains(&byte);
+    match kind {
+        "query" if name.bytes().any(needs_escape) => Err(invalid()),
+        "query" => Ok(CredentialLocation::Query(name.to_owned())),
+        "cookie" => Ok(CredentialLocation::Cookie(name.to_owned())),
+        "protocol" => Ok(CredentialLocation::Protocol(name.to_owned())),
+        _ => Err(invalid()),
+    }
+}
+
+fn parse_page_origin(text: &str) -> Result<String, ParseSettingError> {
+    parse_origin(text)?.ok_or(ParseSettingError::Empty)
 }

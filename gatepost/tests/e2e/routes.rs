@@ -81,3 +81,42 @@ async fn a_check_reports_all_faults_of_routes_with_their_lines() {
         assert!(errors.contains(fault), "{fault:?} is not in {errors:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_a_browser_sends_is_in_no_log_and_no_metric() {
+    let routes = "[[gateway.route]]\npath = \"/app\"\n\
+                  credential = [\"query:key\", \"cookie:session\", \"protocol:key.\"]\n\
+                  origins = [\"https://app.example\"]\n";
+    let mut fixture = Fixture::start(routes).await;
+    let key = fixture.key.clone();
+    // A value of another format is masked only because it was presented.
+    let foreign = "another/format-of-a-key";
+    let send = async |path: String, name: &'static str, value: String| {
+        let request = client().get(fixture.gatepost.url(&path)).header("origin", "https://app.example");
+        request.header(name, value).send().await.unwrap().status().as_u16()
+    };
+    let encoded = foreign.replace('/', "%2F");
+    for (path, name, value, status) in [
+        (format!("/app/{key}?key={key}"), "x-other", String::new(), 200),
+        (format!("/app/{key}"), "cookie", format!("session={key}"), 200),
+        (format!("/app/{key}"), "sec-websocket-protocol", format!("chat, key.{key}"), 200),
+        ("/app/x-opaque-key-1?key=opaque-key-1".to_owned(), "x-other", String::new(), 401),
+        ("/app/x-opaque-key-2".to_owned(), "cookie", "session=opaque-key-2".to_owned(), 401),
+        ("/app/x-opaque-key-3".to_owned(), "sec-websocket-protocol", "key.opaque-key-3".to_owned(), 401),
+        (format!("/app?key={encoded}"), "x-other", String::new(), 401),
+    ] {
+        assert_eq!(send(path.clone(), name, value).await, status, "{path}");
+    }
+    for request in fixture.origin.take_requests() {
+        let rest = request.head.replacen(&format!("/app/{key}"), "", 1);
+        assert!(!rest.contains(&key), "{rest}");
+    }
+    let metrics = fixture.gatepost.metrics().await;
+    assert_eq!(fixture.gatepost.terminate(), Some(0));
+    let log = fixture.gatepost.log().join("\n");
+    assert!(log.contains("/app/***"), "{log}");
+    for secret in [key.as_str(), foreign, &encoded, "opaque-key-1", "opaque-key-2", "opaque-key-3"] {
+        assert!(!log.contains(secret) && !metrics.contains(secret), "{secret} in {log}");
+    }
+    assert!(log.contains("credential has query:key: "), "a start warns: {log}");
+}

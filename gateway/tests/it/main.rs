@@ -7,6 +7,7 @@ mod fixture;
 mod header_names;
 mod http_1_0;
 mod limits;
+mod page_credentials;
 mod path_rules;
 mod pipelining;
 mod raw_requests;

@@ -1,6 +1,6 @@
 //! Tests of what routes set.
 
-use gatepost_gateway::{EscapeRule, PathRules, QuirkRule, RawRule};
+use gatepost_gateway::{CredentialLocation, EscapeRule, PathRules, QuirkRule, RawRule};
 
 use super::{Config, ConfigErrors, parsed};
 
@@ -110,4 +110,34 @@ fn rules_of_paths_are_read() {
     check_fault("paths.unreserved = \"refuse\"", "gateway.route.paths.unreserved: must be decode or keep");
     check_fault("paths.backslash = \"keep\"", "gateway.route.paths.backslash: unknown key");
     check_fault("case_sensitive = \"yes\"", "gateway.route.case_sensitive: must be true or false");
+}
+
+#[test]
+fn credentials_of_pages_are_read_and_one_in_the_query_is_a_warning() {
+    let text = "credential = [\"x-key\", \"query:api_key\", \"cookie:__Host-key\", \"protocol:key.\"]\n\
+                origins = [\"https://app.example.com/\", \"http://localhost:8080\"]";
+    let config = with_route(text).unwrap();
+    let route = &config.gateway.routes[0];
+    let expected = [
+        CredentialLocation::Header("x-key".parse().unwrap()),
+        CredentialLocation::Query("api_key".to_owned()),
+        CredentialLocation::Cookie("__Host-key".to_owned()),
+        CredentialLocation::Protocol("key.".to_owned()),
+    ];
+    assert_eq!(route.credential, expected);
+    assert_eq!(route.origins, ["https://app.example.com", "http://localhost:8080"]);
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert!(config.warnings[0].starts_with("gatepost.toml:3: gateway.route: credential has query:api_key: "));
+    let form = "is not a header name, query:NAME, cookie:NAME or protocol:PREFIX";
+    for name in ["query:", "cookie:a b", "protocol:a,b", "header:x", "query:a&b", ":"] {
+        let fault = format!("gatepost.toml:4: gateway.route.credential: {name:?} {form}");
+        check_fault(&format!("credential = [{name:?}]"), &fault);
+    }
+    check_fault("credential = [\"cookie:a\"]", "gatepost.toml:3: gateway.route: origins must name the pages");
+    check_fault("origins = [\"https://a.example\"]", "gateway.route: origins is for keys in cookies");
+    check_fault("origins = [\"a.example\"]", "gateway.route.origins: \"a.example\" is not an origin");
+    check_fault(
+        "credential = [\"cookie:a\"]\norigins = [\"https://a.example\"]\nrequest_headers.remove = [\"cookie\"]",
+        "gatepost.toml:6: gateway.route.request_headers.remove: \"cookie\": cannot be edited: the route looks for keys",
+    );
 }
