@@ -39,14 +39,18 @@ pub fn find<'a>(
 ) -> Result<Option<Credential<'a>>, Denial> {
     let mut found: Option<Credential<'a>> = None;
     for location in locations {
-        let Some(text) = read_location(headers, target, location)? else { continue };
-        let sender = match location {
-            CredentialLocation::Cookie(_) => CredentialSender::Browser,
-            CredentialLocation::Authorization
-            | CredentialLocation::Header(_)
-            | CredentialLocation::Query(_)
-            | CredentialLocation::Protocol(_) => CredentialSender::Client,
+        let (text, sender) = match location {
+            CredentialLocation::Authorization => (bearer_field(headers)?.map(Cow::Borrowed), CredentialSender::Client),
+            CredentialLocation::Header(name) => (field(headers, name)?.map(Cow::Borrowed), CredentialSender::Client),
+            CredentialLocation::Query(name) => (single(parameters(target, name))?, CredentialSender::Client),
+            CredentialLocation::Cookie(name) => {
+                (single(cookies(headers, name).map(Cow::Borrowed))?, CredentialSender::Browser)
+            }
+            CredentialLocation::Protocol(prefix) => {
+                (single(protocols(headers, prefix).map(Cow::Borrowed))?, CredentialSender::Client)
+            }
         };
+        let Some(text) = text else { continue };
         match &mut found {
             Some(other) if other.text != text => return Err(Denial::Ambiguous),
             Some(other) if sender == CredentialSender::Client => other.sender = sender,
@@ -57,29 +61,31 @@ pub fn find<'a>(
     Ok(found)
 }
 
-fn read_location<'a>(
-    headers: &'a HeaderMap,
-    target: &'a [u8],
-    location: &'a CredentialLocation,
-) -> Result<Option<Cow<'a, str>>, Denial> {
-    let field = |name| single(headers.get_all(name).iter().map(|value| Cow::Borrowed(value.as_bytes())));
-    let value = match location {
-        CredentialLocation::Authorization => match field(&AUTHORIZATION)? {
-            Some(Cow::Borrowed(value)) => bearer(value).map(Cow::Borrowed),
-            Some(Cow::Owned(_)) | None => None,
-        },
-        CredentialLocation::Header(name) => field(name)?,
-        CredentialLocation::Query(name) => single(parameters(target, name))?,
-        CredentialLocation::Cookie(name) => single(cookies(headers, name).map(Cow::Borrowed))?,
-        CredentialLocation::Protocol(prefix) => single(protocols(headers, prefix).map(Cow::Borrowed))?,
-    };
-    value.map(non_empty_text).transpose()
+fn bearer_field(headers: &HeaderMap) -> Result<Option<&str>, Denial> {
+    single_value(headers, &AUTHORIZATION)?.and_then(bearer).map(non_empty_text).transpose()
 }
 
-/// Returns the only value, or none if there is none.
-fn single<'a>(mut values: impl Iterator<Item = Cow<'a, [u8]>>) -> Result<Option<Cow<'a, [u8]>>, Denial> {
-    let first = values.next();
-    if first.is_some() && values.next().is_some() { Err(Denial::Ambiguous) } else { Ok(first) }
+fn field<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Denial> {
+    single_value(headers, name)?.map(non_empty_text).transpose()
+}
+
+/// Returns the only field of a name, or none if there is none.
+fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Denial> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() { Err(Denial::Ambiguous) } else { Ok(Some(value.as_bytes())) }
+}
+
+/// Returns the only value of a place in which pages put keys, or none if there is none.
+fn single<'a>(mut values: impl Iterator<Item = Cow<'a, [u8]>>) -> Result<Option<Cow<'a, str>>, Denial> {
+    let Some(first) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Denial::Ambiguous);
+    }
+    Ok(Some(match first {
+        Cow::Borrowed(bytes) => Cow::Borrowed(non_empty_text(bytes)?),
+        Cow::Owned(bytes) => Cow::Owned(non_empty_text(&bytes)?.to_owned()),
+    }))
 }
 
 /// Returns all values of at most `max_bytes` in headers that may hold a credential, in any spelling of their names.
@@ -102,12 +108,8 @@ pub fn bearer(value: &[u8]) -> Option<&[u8]> {
     is_bearer.then(|| rest.trim_ascii())
 }
 
-fn non_empty_text(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, str>, Denial> {
-    let text = match bytes {
-        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
-        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
-    };
-    text.filter(|text| !text.is_empty()).ok_or(Denial::Malformed)
+fn non_empty_text(bytes: &[u8]) -> Result<&str, Denial> {
+    std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty()).ok_or(Denial::Malformed)
 }
 
 #[cfg(test)]
