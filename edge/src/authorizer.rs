@@ -101,6 +101,7 @@ impl Authorizer {
             allow: None,
             peer_trust: client.trust,
             client_slot: client.slot,
+            location: None,
         }
     }
 

@@ -65,5 +65,6 @@ pub fn permitted<B>(route: Arc<Route<B>>, facts: Arc<KeyFacts>) -> Decision<B> {
         allow: None,
         peer_trust: PeerTrust::Untrusted,
         client_slot: None,
+        location: None,
     }
 }

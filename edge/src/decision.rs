@@ -39,6 +39,8 @@ pub struct Decision<B> {
     pub peer_trust: PeerTrust,
     /// Counts the request among those in flight of a client behind a trusted proxy, until it is dropped.
     pub client_slot: Option<ClientSlot>,
+    /// `Location` of a redirect.
+    pub location: Option<Box<str>>,
 }
 
 /// What happens to a request.
@@ -49,6 +51,8 @@ pub enum RequestAction {
     Respond(StatusCode),
     /// Respond to `OPTIONS *`.
     ServerOptions,
+    /// Redirect to the location of the decision, for good.
+    Redirect,
     Reject(ErrorCode),
 }
 
@@ -106,6 +110,12 @@ impl<B> Decision<B> {
         Self::without_route(RequestAction::ServerOptions, AuthOutcome::Anonymous, Some(RequestTarget::asterisk()), body)
     }
 
+    /// Redirects a valid request, with or without a key.
+    pub(crate) fn redirect(location: String, target: RequestTarget, body: BodyLength) -> Self {
+        let decision = Self::without_route(RequestAction::Redirect, AuthOutcome::Anonymous, Some(target), body);
+        Self { location: Some(location.into()), ..decision }
+    }
+
     fn without_route(
         action: RequestAction,
         outcome: AuthOutcome,
@@ -121,6 +131,7 @@ impl<B> Decision<B> {
             allow: None,
             peer_trust: PeerTrust::Untrusted,
             client_slot: None,
+            location: None,
         }
     }
 

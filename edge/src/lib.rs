@@ -14,6 +14,7 @@ pub mod credential;
 mod decision;
 mod described_request;
 mod header_edits;
+mod https_redirect;
 mod look_alikes;
 mod metrics;
 mod network_rules;
@@ -37,6 +38,7 @@ pub use decision::{AuthOutcome, AuthorizedAs, Decision, KeyCheck, RequestAction}
 pub use described_request::{DescribedDestination, DescribedRequest};
 pub use gatepost_domain::path::{EscapeRule, PathRules, QuirkRule, RawRule};
 pub use header_edits::HeaderEdits;
+pub use https_redirect::{HttpsRedirect, RedirectHost};
 pub use metrics::DURATION_BUCKETS_S;
 pub use network_rules::NetworkRules;
 pub use page_credentials::PageCredentials;

@@ -1,8 +1,10 @@
 //! The table of routes: host, longest path prefix, methods.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use gatepost_domain::header_name::NormalizedHeaderName;
+use gatepost_domain::host::normalize;
 use gatepost_domain::path::{CanonicalPath, Quirks};
 use gatepost_domain::problem::ErrorCode;
 use http::Method;
@@ -27,6 +29,8 @@ pub struct Routes<B> {
     look_alikes: Option<LookAlikes<B>>,
     /// Quirks of paths that any route accepts.
     accepted_quirks: Quirks,
+    /// All hosts that routes name, normalized, in lower case.
+    hosts: HashSet<String>,
 }
 
 /// Result of a look-up in the table.
@@ -50,6 +54,7 @@ impl<B> Routes<B> {
         mut backend: impl FnMut(&RouteOptions) -> Result<B, E>,
     ) -> Result<Self, E> {
         options.sort_by_key(|route| route.methods.is_empty());
+        let hosts = options.iter().filter_map(|route| route.host.as_deref()).map(lower_case).collect();
         let allow: Vec<Arc<str>> = options.iter().map(|route| allowed_methods(&options, route)).collect();
         let have_methods = options.iter().any(|route| !route.methods.is_empty());
         let (mut classes, mut accepted_quirks) = (RequirementClasses::default(), Quirks::NONE);
@@ -71,7 +76,7 @@ impl<B> Routes<B> {
         }
         let are_paths_equal = classes.count() < 2 && !have_methods && accepted_quirks.is_empty();
         let look_alikes = (!are_paths_equal).then(|| LookAlikes::new(placed));
-        Ok(Self { index, credential_headers, page_credentials, look_alikes, accepted_quirks })
+        Ok(Self { index, credential_headers, page_credentials, look_alikes, accepted_quirks, hosts })
     }
 
     /// Finds the route of a request. Host and path decide first: if the routes there do not take the method, shorter
@@ -111,6 +116,11 @@ impl<B> Routes<B> {
         self.accepted_quirks
     }
 
+    /// Returns whether a route names a host.
+    pub fn have_host(&self, host: &str) -> bool {
+        self.hosts.contains(&lower_case(host))
+    }
+
     /// Returns the headers in which a credential may be: of one route, or of all where a request has no route.
     pub fn credential_headers<'a>(&'a self, route: Option<&'a Route<B>>) -> &'a [NormalizedHeaderName] {
         route.map_or(&self.credential_headers, |route| &route.credential_headers)
@@ -120,6 +130,10 @@ impl<B> Routes<B> {
     pub fn page_credentials<'a>(&'a self, route: Option<&'a Route<B>>) -> &'a PageCredentials {
         route.map_or(&self.page_credentials, |route| &route.page_credentials)
     }
+}
+
+fn lower_case(host: &str) -> String {
+    normalize(host).to_ascii_lowercase()
 }
 
 fn allowed_methods(routes: &[RouteOptions], of: &RouteOptions) -> Arc<str> {

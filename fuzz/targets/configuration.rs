@@ -46,8 +46,9 @@ fn check_error(errors: &str, text: &str, variables: &[(OsString, OsString)]) {
 fn check(config: &Config) {
     let gateway = &config.gateway;
     for route in &gateway.routes {
-        let upstream = gateway.upstreams.iter().find(|upstream| upstream.name == route.upstream);
-        assert!(upstream.is_some_and(|upstream| !upstream.servers.is_empty()), "{route:?} leads nowhere");
+        let upstream = gateway.upstreams.iter().find(|upstream| upstream.options.name == route.upstream);
+        let has_server = upstream.is_some_and(|upstream| !upstream.options.servers.is_empty());
+        assert!(has_server || route.respond.is_some(), "{route:?} leads nowhere");
         assert!(CanonicalPath::parse(&route.path).is_ok_and(|path| path.is_unchanged()), "{route:?}");
         let host = route.host.as_deref().unwrap_or("host");
         assert!(!host.is_empty() && !host.contains(char::is_uppercase), "{route:?}");

@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 
 /// Commands that call a running admin API, and the options of all commands that mean nothing to them.
 const CLIENT_COMMANDS: [&str; 2] = ["listen", "trigger"];
-const SERVER_OPTIONS: [&str; 4] = ["store", "listen", "ops_listen", "upstream"];
+const SERVER_OPTIONS: [&str; 6] = ["store", "listen", "tls_cert", "tls_key", "ops_listen", "upstream"];
 
 impl Cli {
     /// Parses the arguments of the process. Ends it if they are wrong, or if they ask for help.
@@ -57,6 +57,12 @@ pub(crate) struct Options {
     /// Address on which the gateway listens
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
+    /// Certificate of the gateway's address, with its chain, as a PEM file. Needs --tls-key
+    #[arg(long, global = true, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// Key of the certificate, as a PEM file
+    #[arg(long, global = true, value_name = "FILE")]
+    tls_key: Option<String>,
     /// Address on which the admin API listens
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     admin_listen: Option<String>,
@@ -74,11 +80,18 @@ impl Options {
         ConfigSource::new(self.config.clone(), self.overrides())
     }
 
+    /// Returns whether a flag names a certificate.
+    pub(crate) fn has_certificate(&self) -> bool {
+        self.tls_cert.is_some() || self.tls_key.is_some()
+    }
+
     /// Returns the flags that override the configuration.
     fn overrides(&self) -> Overrides {
         let flags = [
             ("--store", "store.url", &self.store),
             ("--listen", "gateway.listen", &self.listen),
+            ("--tls-cert", "gateway.tls_cert", &self.tls_cert),
+            ("--tls-key", "gateway.tls_key", &self.tls_key),
             ("--admin-listen", "control_plane.listen", &self.admin_listen),
             ("--ops-listen", "ops.listen", &self.ops_listen),
             ("--upstream", "gateway.upstream.app.servers", &self.upstream),
@@ -93,7 +106,7 @@ pub(crate) enum Command {
     /// Run a demo of everything on a temporary store, with a sample API and a sample webhook receiver
     Demo(DemoOptions),
     /// Run gateway, control plane and deliverer in one process
-    Up,
+    Up(UpOptions),
     /// Run a gateway
     Gateway,
     /// Run the control plane, with a deliverer
@@ -142,6 +155,14 @@ pub(crate) struct DemoOptions {
     /// Exit at the end instead of waiting for Ctrl-C
     #[arg(long)]
     pub(crate) exit: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpOptions {
+    /// Serve HTTPS with a certificate for localhost that is made for it, for use on this machine. It is kept next to the
+    /// store
+    #[arg(long)]
+    pub(crate) tls_self_signed: bool,
 }
 
 #[derive(Debug, Args)]

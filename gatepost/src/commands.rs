@@ -58,13 +58,12 @@ fn find_admin_url(named: Option<AdminUrl>, options: &Options) -> anyhow::Result<
     }
 }
 
-/// Checks that the gateway of a configuration has an upstream, before a store is opened or created for it.
-fn check_upstreams(config: &Config) -> Result<(), UsageError> {
-    if config.gateway.upstreams.is_empty() {
-        let what = "no upstream is configured: use --upstream http://HOST:PORT, or [gateway.upstream.app]";
-        return Err(UsageError(what.to_owned()));
+/// Checks that a configuration has all that a gateway needs, before a store is opened or created for it.
+fn check_gateway(config: &Config) -> Result<(), UsageError> {
+    match config.gateway.missing() {
+        None => Ok(()),
+        Some(what) => Err(UsageError(what.to_owned())),
     }
-    Ok(())
 }
 
 /// Reads the configuration of a command that runs as one of several processes, which need a store on Redis.

@@ -5,9 +5,11 @@
 mod environment;
 mod gateway;
 mod header_edits;
+mod https_redirect;
 mod listeners;
 mod parsers;
 mod reader;
+mod redirect_faults;
 mod routes;
 mod settings;
 mod trace;
@@ -122,6 +124,12 @@ impl ConfigSource {
     pub(crate) fn new(file: Option<PathBuf>, overrides: Overrides) -> Self {
         let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|default| default.exists());
         Self { file: file.or_else(default), overrides }
+    }
+
+    /// Returns the same source with further overrides.
+    pub(crate) fn with(mut self, overrides: impl IntoIterator<Item = (&'static str, &'static str, String)>) -> Self {
+        self.overrides.0.extend(overrides);
+        self
     }
 
     /// Returns the file; none if there is none.

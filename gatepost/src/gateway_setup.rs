@@ -1,7 +1,7 @@
 //! What a gateway is started with, and reloaded with.
 
 use gatepost_domain::time::Timestamp;
-use gatepost_gateway::{GatewayLimits, GatewayOptions, ListenerOptions};
+use gatepost_gateway::{GatewayLimits, GatewayOptions, ListenerOptions, TlsFault, TlsMaterials, UpstreamOptions};
 use gatepost_runtime::error_chain;
 
 use crate::config::GatewayConfig;
@@ -15,7 +15,7 @@ pub(crate) fn gateway_options(config: &GatewayConfig) -> GatewayOptions {
     }
     GatewayOptions {
         routes: config.routes.clone(),
-        upstreams: config.upstreams.clone(),
+        upstreams: upstream_options(config),
         trusted_proxies: config.trusted_proxies.clone(),
         strip: config.strip,
         pass_headers: config.pass_headers.clone(),
@@ -28,16 +28,36 @@ pub(crate) fn listener_options(config: &GatewayConfig) -> Vec<ListenerOptions> {
     config.listeners.iter().map(|listener| listener.options.clone()).collect()
 }
 
-/// Returns what is wrong with the certificates of all listeners and upstreams. This blocks.
-pub(crate) fn check_certificates(config: &GatewayConfig, now: Timestamp) -> Vec<String> {
-    let tls = config.listeners.iter().filter_map(|listener| Some((listener, listener.options.tls.as_ref()?)));
-    let errors = tls.flat_map(|(listener, options)| {
-        let errors = gatepost_gateway::tls_errors(options, now);
-        errors.into_iter().map(|error| format!("{}: {}", listener.source, error_chain(&error)))
-    });
-    let upstreams = config.upstreams.iter().filter_map(|upstream| {
-        let error = gatepost_gateway::upstream_tls_error(upstream.tls.as_ref()?)?;
-        Some(format!("gateway.upstream.{}.tls: {}", upstream.name, error_chain(&error)))
-    });
-    errors.chain(upstreams).collect()
+pub(crate) fn upstream_options(config: &GatewayConfig) -> Vec<UpstreamOptions> {
+    config.upstreams.iter().map(|upstream| upstream.options.clone()).collect()
+}
+
+/// Why TLS of a configuration cannot be set up: all faults, each with its place.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub(crate) struct TlsFaults(pub(crate) Vec<String>);
+
+/// Reads the files of TLS of all listeners and upstreams. This blocks.
+///
+/// # Errors
+/// If any cannot be used.
+pub(crate) fn read_tls(config: &GatewayConfig, now: Timestamp) -> Result<TlsMaterials, TlsFaults> {
+    let read = TlsMaterials::read(&listener_options(config), &upstream_options(config), now);
+    read.map_err(|faults| TlsFaults(faults.iter().map(|fault| with_place(fault, config)).collect()))
+}
+
+fn with_place(fault: &TlsFault, config: &GatewayConfig) -> String {
+    match fault {
+        TlsFault::Listener { listener, source } => {
+            let located = config.listeners.iter().find(|located| located.options.name == *listener);
+            let place = located.map_or_else(String::new, |located| located.source.to_string());
+            format!("{place}: {}", error_chain(source))
+        }
+        TlsFault::Upstream { upstream, source } => {
+            let located = config.upstreams.iter().find(|located| located.options.name == *upstream);
+            let place = located.and_then(|located| located.tls_source.as_ref());
+            let place = place.map_or_else(String::new, ToString::to_string);
+            format!("{place}: gateway.upstream.{upstream}.tls: {}", error_chain(source))
+        }
+    }
 }

@@ -21,6 +21,7 @@ mod process;
 mod redacting_writer;
 mod relay;
 mod reload;
+mod self_signed;
 mod signals;
 mod store;
 
@@ -62,7 +63,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Demo(demo) => commands::demo::run(&demo).await,
-            Command::Up => commands::up::run(&options).await,
+            Command::Up(up) => commands::up::run(&options, &up).await,
             Command::Gateway => commands::gateway::run(&options).await,
             Command::ControlPlane(control_plane) => commands::control_plane::run(&options, &control_plane).await,
             Command::Deliverer => commands::deliverer::run(&options).await,

@@ -212,8 +212,9 @@ pub(crate) async fn probe_cache(verifier: Arc<Verifier>, readiness: Readiness) {
     }
 }
 
-/// Reports periodically whether each upstream has had an address, and which names do not resolve now.
-pub(crate) async fn probe_upstreams(status: GatewayStatus, readiness: Readiness) {
+/// Reports periodically whether each upstream has had an address, which names do not resolve now, and which changed
+/// certificates are not in use.
+pub(crate) async fn probe_gateway(status: GatewayStatus, readiness: Readiness) {
     loop {
         let upstreams = status.upstreams();
         let waiting: Vec<&str> = upstreams.iter().filter(|one| !one.is_resolved).map(|one| one.name.as_str()).collect();
@@ -222,6 +223,11 @@ pub(crate) async fn probe_upstreams(status: GatewayStatus, readiness: Readiness)
             names => DependencyState::not_ready(format!("no server has an address yet: {}", names.join(", "))),
         };
         readiness.set("upstreams", state);
+        let of_upstreams = upstreams.iter().filter_map(|one| {
+            let fault = one.certificate_fault.as_ref()?;
+            Some(format!("the changed certificates of upstream {} are not in use: {fault}", one.name))
+        });
+        readiness.warn("certificates", status.certificate_faults().into_iter().chain(of_upstreams).collect());
         readiness.warn("upstreams", upstreams.into_iter().flat_map(|one| one.errors).collect());
         tokio::time::sleep(PROBE_INTERVAL).await;
     }

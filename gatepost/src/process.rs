@@ -20,7 +20,7 @@ use prometheus::Registry;
 
 use crate::config::{Config, ConfigSource, DashboardConfig, GatewayConfig};
 use crate::dashboard_url::DashboardUrl;
-use crate::gateway_setup::{check_certificates, gateway_options};
+use crate::gateway_setup::{gateway_options, read_tls};
 use crate::probes::{self, RoutesWithoutProject, StoreOutage, StoreProbe};
 use crate::reload::{self, ReloadContext, Reloader};
 use crate::signals::Signals;
@@ -143,10 +143,7 @@ impl Process {
 
     pub(crate) async fn start_gateway(&self) -> anyhow::Result<GatewayHandle> {
         let config = &self.config.gateway;
-        let certificate_errors = check_certificates(config, self.clock.now());
-        if !certificate_errors.is_empty() {
-            anyhow::bail!(certificate_errors.join("\n"));
-        }
+        let tls = read_tls(config, self.clock.now())?;
         let mut listeners = Vec::with_capacity(config.listeners.len());
         for listener in &config.listeners {
             let bound = gatepost_gateway::bind(&listener.options);
@@ -168,7 +165,8 @@ impl Process {
         let gateway_options = gateway_options(config);
         let clock = Arc::clone(&self.clock);
         let gateway =
-            match Gateway::start(listeners, gateway_options, replica_sync.verifier(), clock, &self.registry).await {
+            match Gateway::start(listeners, gateway_options, tls, replica_sync.verifier(), clock, &self.registry).await
+            {
                 Ok(gateway) => gateway,
                 Err(error) => {
                     deregister(replica_sync).await;
@@ -178,7 +176,7 @@ impl Process {
         let (verifier, readiness) = (replica_sync.verifier(), self.readiness.clone());
         supervise(Task::CacheProbe, move || probes::probe_cache(Arc::clone(&verifier), readiness.clone()));
         let (status, readiness) = (gateway.status(), self.readiness.clone());
-        supervise(Task::UpstreamProbe, move || probes::probe_upstreams(status.clone(), readiness.clone()));
+        supervise(Task::UpstreamProbe, move || probes::probe_gateway(status.clone(), readiness.clone()));
         let GatewayConfig { drain_delay, drain_timeout, .. } = *config;
         Ok(GatewayHandle { gateway: Arc::new(gateway), replica_sync, drain_delay, drain_timeout })
     }

@@ -4,7 +4,7 @@ mod metrics;
 
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use gatepost_domain::time::Clock;
 use gatepost_gateway::Gateway;
 use gatepost_ops::Readiness;
@@ -12,8 +12,8 @@ use gatepost_runtime::{FileStamp, Task, error_chain, run_blocking, spawn};
 use parking_lot::Mutex;
 use prometheus::Registry;
 
-use crate::config::{Config, ConfigSource, Settings};
-use crate::gateway_setup::{check_certificates, gateway_options, listener_options};
+use crate::config::{ConfigSource, Settings};
+use crate::gateway_setup::{gateway_options, listener_options, read_tls};
 use crate::probes::RoutesWithoutProject;
 use metrics::ReloadMetrics;
 
@@ -94,14 +94,15 @@ impl Reloader {
     async fn take_over(&self) -> anyhow::Result<Reloaded> {
         *self.read.lock() = self.look_at_file();
         let config = self.source.load()?;
-        let (gateway, now) = (config.gateway.clone(), self.clock.now());
-        let checking = run_blocking(Task::Reload, move || check_certificates(&gateway, now));
-        let certificate_errors =
-            checking.await.unwrap_or_else(|_| vec!["reading the certificates has panicked".to_owned()]);
-        if !certificate_errors.is_empty() {
-            bail!(certificate_errors.join("\n"));
+        if let Some(what) = config.gateway.missing() {
+            bail!(what);
         }
-        self.apply(&config).await
+        let (gateway, now) = (config.gateway.clone(), self.clock.now());
+        let reading = run_blocking(Task::Reload, move || read_tls(&gateway, now));
+        let tls = reading.await.map_err(|_| anyhow!("reading the certificates has panicked"))??;
+        self.gateway.reload(&listener_options(&config.gateway), gateway_options(&config.gateway), tls).await?;
+        self.routes_without_project.set(&config.gateway);
+        Ok(Reloaded { need_restart: self.started_with.changes_that_need_restart(&config.settings) })
     }
 
     /// Returns what the file looks like, if it has changed since it was read.
@@ -111,14 +112,5 @@ impl Reloader {
 
     fn look_at_file(&self) -> Option<FileStamp> {
         self.source.file().and_then(FileStamp::of)
-    }
-
-    async fn apply(&self, config: &Config) -> anyhow::Result<Reloaded> {
-        if config.gateway.upstreams.is_empty() {
-            bail!("no upstream is configured");
-        }
-        self.gateway.reload(&listener_options(&config.gateway), gateway_options(&config.gateway)).await?;
-        self.routes_without_project.set(&config.gateway);
-        Ok(Reloaded { need_restart: self.started_with.changes_that_need_restart(&config.settings) })
     }
 }

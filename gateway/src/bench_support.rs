@@ -20,6 +20,7 @@ use crate::options::{GatewayLimits, GatewayOptions, UpstreamOptions};
 use crate::peer_ip::PeerIp;
 use crate::request_id::RequestIds;
 use crate::snapshot::Snapshot;
+use crate::tls::TlsMaterials;
 use crate::trace::{Trace, TraceOptions};
 use crate::{http1_header, upstream_headers};
 
@@ -48,7 +49,8 @@ impl RequestBench {
         let registry = Registry::new();
         let auth_metrics = MetricsBench::new(&registry);
         let metrics = Metrics::register(&registry).expect("nothing is registered yet");
-        let snapshot = Snapshot::build(options(route), &metrics, None).await.expect("the upstream is an address");
+        let built = Snapshot::build(options(route), &mut TlsMaterials::default(), &metrics, None).await;
+        let snapshot = built.expect("the upstream is an address").snapshot;
         let mut context = Context::new(Arc::new(snapshot), RequestIds::new().next(), InFlight::default().enter());
         context.peer_ip = Some(PeerIp::new([127, 0, 0, 1].into()));
         let mut bench = Self { request, raw: raw.into_bytes(), context, auth_metrics, metrics };

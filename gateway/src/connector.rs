@@ -14,7 +14,7 @@ use pingora::{Error, ErrorType};
 use tokio::time::timeout;
 
 use crate::snapshot::CurrentSnapshot;
-use crate::tls::UpstreamTls;
+use crate::tls::UpstreamMaterial;
 use crate::upstream_stream::UpstreamStream;
 
 /// Connector whose connections check responses. A connection keeps the timeouts of the snapshot in which it was made.
@@ -62,18 +62,18 @@ impl Connector for UpstreamConnector {
 }
 
 /// Returns the TLS settings of a peer, which carries their group.
-fn tls_of<P: Peer + 'static>(peer: &P) -> pingora::Result<Option<Arc<UpstreamTls>>> {
+fn tls_of<P: Peer + 'static>(peer: &P) -> pingora::Result<Option<Arc<UpstreamMaterial>>> {
     let peer: &dyn Any = peer;
     let group = peer.downcast_ref::<HttpPeer>().map_or(0, |peer| peer.group_key);
     if group == 0 {
         return Ok(None);
     }
-    // A request holds the settings of its snapshot.
-    let tls = UpstreamTls::of_group(group);
+    // The context of the request holds them.
+    let tls = UpstreamMaterial::of_group(group);
     tls.map(Some).ok_or_else(|| Error::explain(ErrorType::InternalError, "the TLS settings of an upstream are gone"))
 }
 
-async fn secure(tls: &UpstreamTls, stream: Stream, limit: Duration) -> pingora::Result<Stream> {
+async fn secure(tls: &UpstreamMaterial, stream: Stream, limit: Duration) -> pingora::Result<Stream> {
     match timeout(limit, tls.connect(stream)).await {
         Ok(Ok(stream)) => Ok(Box::new(stream)),
         Ok(Err(error)) => Err(Error::because(ErrorType::TLSHandshakeFailure, "connecting to an upstream", error)),

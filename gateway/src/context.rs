@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::token_lease::LimitStatus;
-use gatepost_edge::{AuthOutcome, Decision, KeyCheck, RequestAction};
+use gatepost_edge::{AuthOutcome, Decision, HttpsRedirect, KeyCheck, RequestAction};
 use tokio::time::Instant;
 
 use crate::in_flight::InFlightGuard;
@@ -13,7 +13,7 @@ use crate::metrics::UpstreamCounters;
 use crate::peer_ip::PeerIp;
 use crate::request_id::RequestId;
 use crate::snapshot::{Backend, Route, Snapshot};
-use crate::tls::TlsSession;
+use crate::tls::{TlsSession, UpstreamMaterial};
 use crate::trace::Trace;
 use crate::upstream::Server;
 use crate::upstream_exchange::RequestedUpgrade;
@@ -27,12 +27,16 @@ pub(crate) struct Context {
     pub(crate) peer_ip: Option<PeerIp>,
     /// None on a plain connection.
     pub(crate) tls: Option<Arc<TlsSession>>,
+    /// None if the request is authorized.
+    pub(crate) redirect: Option<Arc<HttpsRedirect>>,
     /// None until the header was read. Without one that says so, nothing goes upstream.
     pub(crate) decision: Option<Decision<Backend>>,
     /// None before the decision, or if the trace headers pass unchanged.
     pub(crate) trace: Option<Trace>,
     /// Server of the current try.
     pub(crate) server: Option<Arc<Server>>,
+    /// TLS of the current try, which its connector finds as long as somebody has it. None for plain HTTP.
+    pub(crate) upstream_tls: Option<Arc<UpstreamMaterial>>,
     /// When a server was first chosen.
     pub(crate) upstream_chosen: Option<Instant>,
     /// From then to the header of the response.
@@ -50,9 +54,11 @@ impl Context {
             request_id,
             peer_ip: None,
             tls: None,
+            redirect: None,
             decision: None,
             trace: None,
             server: None,
+            upstream_tls: None,
             upstream_chosen: None,
             upstream_wait: None,
             body_bytes: 0,
@@ -92,7 +98,10 @@ impl Context {
         let decision = self.decision.as_ref()?;
         decision.key_check.outcome.reason().or(match decision.action {
             RequestAction::Reject(code) => Some(ErrorCode::code(code)),
-            RequestAction::Forward(_) | RequestAction::Respond(_) | RequestAction::ServerOptions => None,
+            RequestAction::Forward(_)
+            | RequestAction::Respond(_)
+            | RequestAction::ServerOptions
+            | RequestAction::Redirect => None,
         })
     }
 }

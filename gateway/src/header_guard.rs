@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use gatepost_edge::MAX_HEADER_BYTES;
+use gatepost_edge::{HttpsRedirect, MAX_HEADER_BYTES};
 use pingora::protocols::Stream;
 use pingora::protocols::raw_connect::ProxyDigest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -50,8 +50,13 @@ pub(crate) struct GuardedStream {
 
 impl GuardedStream {
     /// Guards a new connection, whose first header is due at once.
-    pub(crate) fn new(stream: Stream, tls: Option<Arc<TlsSession>>, timeout: Duration) -> Self {
-        let state = Arc::new(HeaderState::new(tls));
+    pub(crate) fn new(
+        stream: Stream,
+        tls: Option<Arc<TlsSession>>,
+        redirect: Option<Arc<HttpsRedirect>>,
+        timeout: Duration,
+    ) -> Self {
+        let state = Arc::new(HeaderState::new(tls, redirect));
         Self {
             stream,
             digest: state.digest(),

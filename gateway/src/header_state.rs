@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use gatepost_edge::HttpsRedirect;
 use pingora::http::ResponseHeader;
 use pingora::protocols::Digest;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -22,17 +23,20 @@ pub(crate) struct HeaderState {
     body: Mutex<BodyFraming>,
     /// None on a plain connection.
     tls: Option<Arc<TlsSession>>,
+    /// None if requests are authorized.
+    redirect: Option<Arc<HttpsRedirect>>,
     /// Address of the client, as text too: made once for all requests.
     peer_ip: OnceLock<Option<PeerIp>>,
 }
 
 impl HeaderState {
-    pub(crate) fn new(tls: Option<Arc<TlsSession>>) -> Self {
+    pub(crate) fn new(tls: Option<Arc<TlsSession>>, redirect: Option<Arc<HttpsRedirect>>) -> Self {
         Self {
             is_header_read: AtomicBool::new(false),
             is_request_line_invalid: AtomicBool::new(false),
             body: Mutex::new(BodyFraming::EMPTY),
             tls,
+            redirect,
             peer_ip: OnceLock::new(),
         }
     }
@@ -76,6 +80,10 @@ impl HeaderState {
 
     pub(crate) fn tls(&self) -> Option<&Arc<TlsSession>> {
         self.tls.as_ref()
+    }
+
+    pub(crate) fn redirect(&self) -> Option<&Arc<HttpsRedirect>> {
+        self.redirect.as_ref()
     }
 
     /// Returns the address of the client, which the first request of the connection looks up.

@@ -48,8 +48,12 @@ mod tests {
     async fn http1_request_line_is_checked_by_a_guard_that_any_task_finds() {
         for (line, expected) in [("GET / HTTP/1.1", true), ("GET  / HTTP/1.1", false)] {
             let (_client, server) = send(format!("{line}\r\nHost: a\r\n\r\n").as_bytes()).await;
-            let mut session =
-                ServerSession::new_http1(Box::new(GuardedStream::new(Box::new(server), None, Duration::from_secs(60))));
+            let mut session = ServerSession::new_http1(Box::new(GuardedStream::new(
+                Box::new(server),
+                None,
+                None,
+                Duration::from_secs(60),
+            )));
             let _ = session.read_request().await;
             let is_accepted = tokio::spawn(async move { finish(&session).is_ok() });
             assert_eq!(is_accepted.await.unwrap(), expected, "{line}");

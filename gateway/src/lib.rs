@@ -49,8 +49,8 @@ mod upstream_stream;
 mod upstream_target;
 
 pub use gatepost_edge::{
-    Auth, CredentialLocation, DEFAULT_UPSTREAM, EscapeRule, HeaderEdits, NetworkRules, PathRules, QuirkRule, RawRule,
-    RouteOptions,
+    Auth, CredentialLocation, DEFAULT_UPSTREAM, EscapeRule, HeaderEdits, HttpsRedirect, NetworkRules, PathRules,
+    QuirkRule, RawRule, RedirectHost, RouteOptions,
 };
 pub use header_edits::{ParseHeaderNameError, parse_request_header_name, parse_response_header_name};
 pub use header_rules::StripMode;
@@ -61,8 +61,8 @@ pub use resolve_error::ResolveError;
 pub use server::{Gateway, GatewayStatus};
 pub use start_error::StartError;
 pub use tls::{
-    CertificateError, CertificateFiles, ClientCertificate, MinVersion, TlsError, TlsOptions, UnknownName,
-    UpstreamTlsError, UpstreamTlsOptions, tls_errors, upstream_tls_error,
+    CertificateError, CertificateFiles, ClientCertificate, MinVersion, TlsError, TlsFault, TlsMaterials, TlsOptions,
+    UnknownName, UpstreamTlsError, UpstreamTlsOptions, certificate_error,
 };
 pub use trace::{IncomingTrace, TraceOptions};
 pub use upstream::{UpstreamStatus, resolution_errors};

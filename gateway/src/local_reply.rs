@@ -4,7 +4,7 @@ use bytes::Bytes;
 use gatepost_domain::permit::Denial;
 use gatepost_domain::problem::{self, ErrorCode, Problem};
 use gatepost_edge::{AuthOutcome, Decision};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -61,6 +61,19 @@ pub(crate) async fn send_status(session: &mut Session, status: StatusCode, conte
     }
     add_request_id(&mut header, context)?;
     add_sunset_and_rate_limit(&mut header, context)?;
+    session.write_response_header(Box::new(header), true).await
+}
+
+/// Redirects to the location of the decision. The client repeats its request there, with its body.
+pub(crate) async fn send_redirect(session: &mut Session, context: &Context) -> pingora::Result<()> {
+    if !session.is_body_empty() {
+        session.set_keepalive(None);
+    }
+    let location = context.decision.as_ref().and_then(|decision| decision.location.as_deref()).unwrap_or_default();
+    let mut header = ResponseHeader::build(StatusCode::PERMANENT_REDIRECT, Some(3))?;
+    header.insert_header(LOCATION, location)?;
+    header.insert_header(CONTENT_LENGTH, "0")?;
+    add_request_id(&mut header, context)?;
     session.write_response_header(Box::new(header), true).await
 }
 

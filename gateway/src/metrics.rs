@@ -14,8 +14,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, 
 pub(crate) use tls::TlsMetrics;
 use tries::TriesMetrics;
 pub(crate) use tries::{TryResult, UpstreamCounters};
-pub(crate) use upstreams::UpstreamMetrics;
-use upstreams::UpstreamsMetrics;
+pub(crate) use upstreams::{UpstreamMetrics, UpstreamsMetrics};
 
 /// Number of statuses from 100 to 599.
 const STATUSES: usize = 500;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gatepost_edge::RouteOptions;
+use gatepost_edge::{HttpsRedirect, RouteOptions};
 use ipnet::IpNet;
 
 use crate::header_rules::StripMode;
@@ -35,6 +35,15 @@ pub struct ListenerOptions {
     pub address: SocketAddr,
     /// If absent, connections are plain HTTP.
     pub tls: Option<TlsOptions>,
+    /// If present, no request is authorized: each is redirected.
+    pub redirect: Option<HttpsRedirect>,
+}
+
+impl ListenerOptions {
+    /// Returns a listener that serves requests over plain HTTP, with its address as its name.
+    pub fn plain(address: SocketAddr) -> Self {
+        Self { name: address.to_string(), address, tls: None, redirect: None }
+    }
 }
 
 /// Servers behind the name that routes use.

@@ -28,6 +28,7 @@ use crate::request_framing::BodyFraming;
 use crate::request_id::RequestIds;
 use crate::response_rewrite::{self, BodyDelimiter};
 use crate::snapshot::{Backend, CurrentSnapshot, Route};
+use crate::tls::TlsListeners;
 use crate::trace::Trace;
 use crate::upstream;
 use crate::upstream_exchange::{self, RequestedUpgrade};
@@ -42,6 +43,7 @@ const CONTINUE: bool = false;
 pub(crate) struct Proxy {
     pub(crate) current: CurrentSnapshot,
     pub(crate) authorizer: Authorizer,
+    pub(crate) tls_listeners: TlsListeners,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log_writer: Arc<LogWriter>,
     pub(crate) request_ids: Arc<RequestIds>,
@@ -74,6 +76,7 @@ impl ProxyHttp for Proxy {
             Some(state) => {
                 context.peer_ip = state.peer_ip(|| PeerIp::of(session));
                 context.tls = state.tls().cloned();
+                context.redirect = state.redirect().cloned();
             }
             None => context.peer_ip = PeerIp::of(session),
         }
@@ -82,7 +85,10 @@ impl ProxyHttp for Proxy {
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         let (policy, peer) = (&context.snapshot.policy, context.peer_ip.as_ref());
-        let decision = request_decision::decide(session, &self.authorizer, policy, peer).await;
+        let decision = match &context.redirect {
+            None => request_decision::decide(session, &self.authorizer, policy, peer).await,
+            Some(redirect) => request_decision::redirect(session, redirect, policy, &self.tls_listeners),
+        };
         context.trace = context
             .snapshot
             .trace
@@ -95,6 +101,10 @@ impl ProxyHttp for Proxy {
             }
             RequestAction::Respond(status) => {
                 local_reply::send_status(session, status, context).await?;
+                Ok(RESPONSE_SENT)
+            }
+            RequestAction::Redirect => {
+                local_reply::send_redirect(session, context).await?;
                 Ok(RESPONSE_SENT)
             }
             RequestAction::Reject(code) => {
@@ -130,8 +140,11 @@ impl ProxyHttp for Proxy {
             return Err(Error::explain(ErrorType::ConnectNoRoute, "no name of the upstream was resolved").into_up());
         };
         context.requested_upgrade = requested_upgrade(session.req_header());
-        let peer = upstream::http_peer(&server, context.requested_upgrade, upstream_timeout, &context.snapshot.limits);
+        let tls = server.tls.as_ref().map(|tls| tls.current());
+        let limits = &context.snapshot.limits;
+        let peer = upstream::http_peer(&server, tls.as_deref(), context.requested_upgrade, upstream_timeout, limits);
         context.server = Some(server);
+        context.upstream_tls = tls;
         // Nothing waits between a check and the choice, which saves a look at the clock.
         let checked = context.key_check().and_then(|check| check.ended);
         context.upstream_chosen.get_or_insert_with(|| checked.unwrap_or_else(Instant::now));

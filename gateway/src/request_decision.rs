@@ -1,7 +1,7 @@
 //! The decision about a session's request: describes the request for the edge, whatever its version of HTTP.
 
 use gatepost_domain::problem::ErrorCode;
-use gatepost_edge::{Authorizer, BodyLength, Decision, MessageError, Policy, RequestView};
+use gatepost_edge::{Authorizer, BodyLength, Decision, HttpsRedirect, MessageError, Policy, RequestView};
 use http::uri::Authority;
 use pingora::protocols::http::ServerSession;
 
@@ -10,6 +10,7 @@ use crate::http2_header;
 use crate::peer_ip::PeerIp;
 use crate::request_framing::BodyFraming;
 use crate::snapshot::Backend;
+use crate::tls::TlsListeners;
 
 /// Decides on a request whose header was read.
 pub(crate) async fn decide(
@@ -27,6 +28,25 @@ pub(crate) async fn decide(
     let raw = session.to_h1_raw();
     let body = http1_header::check(session.req_header(), &raw);
     let decision = authorizer.authorize(policy, &view(session, raw.len(), body, peer)).await;
+    if decision.body != BodyLength::EMPTY {
+        state.set_body(BodyFraming::from(decision.body));
+    }
+    decision
+}
+
+/// Decides on a request, whose header was read, to a listener that only redirects. Known are the hosts of routes and
+/// certificates.
+pub(crate) fn redirect(
+    session: &mut ServerSession,
+    redirect: &HttpsRedirect,
+    policy: &Policy<Backend>,
+    tls_listeners: &TlsListeners,
+) -> Decision<Backend> {
+    let Ok(state) = http1_header::finish(session) else { return Decision::invalid(ErrorCode::BadRequest) };
+    let raw = session.to_h1_raw();
+    let body = http1_header::check(session.req_header(), &raw);
+    let is_known = |host: &str| policy.routes.have_host(host) || tls_listeners.have_host(host);
+    let decision = redirect.decide(&view(session, raw.len(), body, None), is_known);
     if decision.body != BodyLength::EMPTY {
         state.set_body(BodyFraming::from(decision.body));
     }
@@ -75,6 +95,7 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::options::{GatewayLimits, GatewayOptions, UpstreamOptions};
     use crate::snapshot::Snapshot;
+    use crate::tls::TlsMaterials;
 
     /// Preface, SETTINGS, and `GET /` of `http://a` as one HEADERS frame of HPACK's static table.
     const HTTP2_REQUEST: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
@@ -127,7 +148,8 @@ mod tests {
             limits: GatewayLimits::default(),
             trace: None,
         };
-        Snapshot::build(options, &Metrics::register(&Registry::new()).unwrap(), None).await.unwrap()
+        let metrics = Metrics::register(&Registry::new()).unwrap();
+        Snapshot::build(options, &mut TlsMaterials::default(), &metrics, None).await.unwrap().snapshot
     }
 
     /// Decides in another task than the one that reads the connection, as Pingora does for each HTTP/2 stream.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::future::try_join_all;
+use gatepost_domain::time::Clock;
 use gatepost_edge::{HeaderEdits, Policy, RouteOptions, Routes};
 
 use crate::header_edits::RequestEdits;
@@ -13,6 +14,7 @@ use crate::header_sanitizer::HeaderSanitizer;
 use crate::metrics::{Metrics, RouteCounters, UpstreamCounters};
 use crate::options::{GatewayLimits, GatewayOptions, UpstreamOptions};
 use crate::start_error::StartError;
+use crate::tls::{TlsMaterials, UpstreamMaterial};
 use crate::trace::TraceOptions;
 use crate::upstream::Upstream;
 
@@ -28,6 +30,14 @@ pub(crate) struct Snapshot {
     pub(crate) trace: Option<TraceOptions>,
     /// By name.
     pub(crate) upstreams: HashMap<String, Arc<Upstream>>,
+}
+
+/// A snapshot that can be used without an error.
+#[derive(Debug)]
+pub(crate) struct NextSnapshot {
+    pub(crate) snapshot: Snapshot,
+    /// What was read of the files of upstreams that stay.
+    read: Vec<(Arc<Upstream>, UpstreamMaterial)>,
 }
 
 /// The gateway's part of a route.
@@ -53,11 +63,19 @@ impl Snapshot {
     /// Starts the upstreams and binds the routes to them. An upstream that has not changed stays, with its servers.
     pub(crate) async fn build(
         options: GatewayOptions,
+        materials: &mut TlsMaterials,
         metrics: &Metrics,
         previous: Option<&Snapshot>,
-    ) -> Result<Self, StartError> {
-        let starting = options.upstreams.into_iter().map(|upstream| start_upstream(upstream, metrics, previous));
-        let upstreams: HashMap<String, Arc<Upstream>> = try_join_all(starting).await?.into_iter().collect();
+    ) -> Result<NextSnapshot, StartError> {
+        let starting = options.upstreams.into_iter().map(|upstream| {
+            let material = materials.take_upstream(&upstream.name);
+            start_upstream(upstream, material, previous)
+        });
+        let (mut upstreams, mut read) = (HashMap::new(), Vec::new());
+        for (name, upstream, material) in try_join_all(starting).await? {
+            read.extend(material.map(|material| (Arc::clone(&upstream), material)));
+            upstreams.insert(name, upstream);
+        }
         let backend = |route: &RouteOptions| {
             let upstream = upstreams.get(&route.upstream).map(Arc::clone);
             if upstream.is_none() && route.respond.is_none() {
@@ -79,28 +97,42 @@ impl Snapshot {
             max_body_bytes: options.limits.max_body_bytes,
             max_requests_per_client: options.limits.max_requests_per_client,
         };
-        Ok(Self {
+        let snapshot = Self {
             policy,
             sanitizer: HeaderSanitizer::new(options.strip, options.pass_headers),
             limits: options.limits,
             trace: options.trace,
             upstreams,
-        })
+        };
+        Ok(NextSnapshot { snapshot, read })
     }
 }
 
+impl NextSnapshot {
+    /// Begins its use.
+    pub(crate) fn enter_use(self, metrics: &Metrics, clock: &Arc<dyn Clock>) -> Snapshot {
+        for (upstream, material) in self.read {
+            upstream.take_over(material);
+        }
+        for upstream in self.snapshot.upstreams.values() {
+            upstream.enter_use(&metrics.upstreams, clock);
+        }
+        self.snapshot
+    }
+}
+
+/// Returns an upstream by its name. One that stays does not have yet what was read of its files.
 async fn start_upstream(
     options: UpstreamOptions,
-    metrics: &Metrics,
+    material: Option<UpstreamMaterial>,
     previous: Option<&Snapshot>,
-) -> Result<(String, Arc<Upstream>), StartError> {
+) -> Result<(String, Arc<Upstream>, Option<UpstreamMaterial>), StartError> {
     let name = options.name.clone();
     let stays = previous.and_then(|previous| previous.upstreams.get(&name)).filter(|before| before.has(&options));
-    let upstream = match stays {
-        Some(upstream) => Arc::clone(upstream),
-        None => Arc::new(Upstream::start(options, metrics.upstreams.of(&name)).await?),
-    };
-    Ok((name, upstream))
+    match stays {
+        Some(upstream) => Ok((name, Arc::clone(upstream), material)),
+        None => Ok((name, Arc::new(Upstream::start(options, material).await?), None)),
+    }
 }
 
 impl CurrentSnapshot {

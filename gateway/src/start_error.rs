@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::resolve_error::ResolveError;
-use crate::tls::{TlsError, UpstreamTlsError};
 
 /// A gateway that did not start, or did not take another configuration.
 #[derive(Debug, thiserror::Error)]
@@ -15,12 +14,12 @@ pub enum StartError {
     /// Loopback takes no connection.
     #[error("cannot connect to this machine's loopback address")]
     App(#[source] io::Error),
-    /// A certificate, key or authority of a listener cannot be used.
-    #[error("listener {listener}")]
-    Tls { listener: String, source: Box<TlsError> },
-    /// TLS to an upstream cannot be set up.
-    #[error("upstream {upstream}: TLS")]
-    UpstreamTls { upstream: String, source: Box<UpstreamTlsError> },
+    /// The files of a listener or an upstream were not read.
+    #[error("the TLS files of {name} were not read")]
+    TlsNotRead { name: String },
+    /// A reload came after the stop.
+    #[error("the gateway stops")]
+    Stopping,
     /// A route names an upstream that is not configured.
     #[error("there is no upstream {0}")]
     UnknownUpstream(String),

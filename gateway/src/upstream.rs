@@ -9,15 +9,15 @@ mod resolving;
 mod server;
 mod server_name;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use gatepost_domain::time::Clock;
-use gatepost_runtime::{Task, run_blocking};
+use tokio::task::JoinHandle;
 
-use crate::metrics::UpstreamMetrics;
+use crate::metrics::UpstreamsMetrics;
 use crate::options::UpstreamOptions;
 use crate::start_error::StartError;
-use crate::tls::{UpstreamTls, UpstreamTlsError, UpstreamTlsOptions};
+use crate::tls::{UpstreamFiles, UpstreamMaterial, UpstreamTls, start_refreshing};
 
 use balancer::Balancer;
 use names::Names;
@@ -36,6 +36,8 @@ pub(crate) struct Upstream {
     tls: Option<Arc<UpstreamTls>>,
     names: Arc<Names>,
     balancer: Balancer,
+    /// Takes over the certificates, from the first use on.
+    refreshing: OnceLock<JoinHandle<()>>,
 }
 
 /// How the names of an upstream were resolved the last time.
@@ -46,27 +48,56 @@ pub struct UpstreamStatus {
     pub is_resolved: bool,
     /// Why names could not be resolved. Their last addresses stay.
     pub errors: Vec<String>,
+    /// Why changed certificates are not in use; none if they are.
+    pub certificate_fault: Option<String>,
 }
 
 impl Upstream {
     /// Resolves the names of the servers, now and from then on. A name that does not resolve is waited for.
     ///
     /// # Errors
-    /// If there is no server, a name is none, or a certificate cannot be used.
-    pub(crate) async fn start(options: UpstreamOptions, metrics: UpstreamMetrics) -> Result<Self, StartError> {
-        let tls = match &options.tls {
-            None => None,
-            Some(tls) => Some(load_tls(&options.name, tls.clone()).await?),
+    /// If there is no server, a name is none, or its files were not read.
+    pub(crate) async fn start(
+        options: UpstreamOptions,
+        material: Option<UpstreamMaterial>,
+    ) -> Result<Self, StartError> {
+        let tls = match (&options.tls, material) {
+            (None, _) => None,
+            (Some(tls), Some(material)) => Some(Arc::new(UpstreamTls::new(&options.name, tls.clone(), material))),
+            (Some(_), None) => return Err(StartError::TlsNotRead { name: options.name }),
         };
-        let names = Arc::new(Names::new(&options, tls.as_ref(), metrics)?);
+        let names = Arc::new(Names::new(&options, tls.as_ref())?);
         names.resolve().await;
         resolving::start(&names, options.resolve_every);
-        Ok(Self { options, tls, names, balancer: Balancer::default() })
+        Ok(Self { options, tls, names, balancer: Balancer::default(), refreshing: OnceLock::new() })
     }
 
-    /// Returns whether it has these options, and would read the same certificates.
+    /// Returns whether it has these options.
     pub(crate) fn has(&self, options: &UpstreamOptions) -> bool {
-        self.options == *options && self.tls.as_ref().is_none_or(|tls| tls.is_current())
+        self.options == *options
+    }
+
+    /// Begins its use by requests: it has metrics from now on, and takes over its certificates as they change. Does
+    /// nothing if it is in use already.
+    pub(crate) fn enter_use(&self, metrics: &UpstreamsMetrics, clock: &Arc<dyn Clock>) {
+        self.names.enter_use(metrics.of(&self.options.name));
+        match &self.tls {
+            None => metrics.forget_files(&self.options.name),
+            Some(tls) => {
+                let faulty = metrics.faulty_files(&self.options.name);
+                self.refreshing.get_or_init(|| {
+                    faulty.set(0);
+                    start_refreshing(UpstreamFiles { tls: Arc::clone(tls), clock: Arc::clone(clock), faulty })
+                });
+            }
+        }
+    }
+
+    /// Takes over what was read of its files.
+    pub(crate) fn take_over(&self, material: UpstreamMaterial) {
+        if let Some(tls) = &self.tls {
+            tls.take_over(material);
+        }
     }
 
     /// Returns the server for the next request; none before a name was resolved.
@@ -90,12 +121,15 @@ impl Upstream {
             name: self.options.name.clone(),
             is_resolved: !self.names.servers().is_empty(),
             errors: self.names.errors(),
+            certificate_fault: self.tls.as_ref().and_then(|tls| tls.fault()).map(|fault| fault.to_string()),
         }
     }
 }
 
-async fn load_tls(upstream: &str, options: UpstreamTlsOptions) -> Result<Arc<UpstreamTls>, StartError> {
-    let loading = run_blocking(Task::CertificateRefresh, move || UpstreamTls::load(&options));
-    let loaded = loading.await.unwrap_or(Err(UpstreamTlsError::Panicked));
-    loaded.map_err(|source| StartError::UpstreamTls { upstream: upstream.to_owned(), source: Box::new(source) })
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        if let Some(refreshing) = self.refreshing.get() {
+            refreshing.abort();
+        }
+    }
 }

@@ -17,6 +17,7 @@ fn summary(decision: &Decision<String>) -> (String, &'static str, &str) {
         RequestAction::Forward(AuthorizedAs::Key(_)) => "forward".to_owned(),
         RequestAction::Forward(AuthorizedAs::Anonymous) => "forward anonymous".to_owned(),
         RequestAction::ServerOptions => "server options".to_owned(),
+        RequestAction::Redirect => "redirect".to_owned(),
         RequestAction::Respond(status) => format!("respond {}", status.as_u16()),
         RequestAction::Reject(code) => code.code().to_owned(),
     };

@@ -5,3 +5,4 @@
 mod allocations;
 mod decisions;
 mod fixture;
+mod https_redirects;

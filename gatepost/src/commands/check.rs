@@ -13,7 +13,7 @@ use gatepost_webhook_client::{PrivateNetworks, SsrfGuard};
 
 use crate::cli::{CheckOptions, Options};
 use crate::config::Config;
-use crate::gateway_setup::check_certificates;
+use crate::gateway_setup::{read_tls, upstream_options};
 use crate::store;
 use crate::{master_key, output, private_file};
 
@@ -35,21 +35,19 @@ pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Resu
     let mut findings = Findings::default();
     let master = findings.record(master_key::find_existing(&config.store));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    findings.errors.extend(check_certificates(&config.gateway, clock.now()));
+    if let Err(faults) = read_tls(&config.gateway, clock.now()) {
+        findings.errors.extend(faults.0);
+    }
     findings.record(Sender::new(SsrfGuard::new(PrivateNetworks::Refused), clock));
     check_store(&config, master.flatten().as_ref(), check.offline, &mut findings).await;
     if !check.offline {
-        let errors = gatepost_gateway::resolution_errors(&config.gateway.upstreams).await;
+        let errors = gatepost_gateway::resolution_errors(&upstream_options(&config.gateway)).await;
         findings.errors.extend(errors.iter().map(|error| error_chain(error)));
     } else if !config.gateway.upstreams.is_empty() {
         findings.notes.push("upstream host names were not resolved (--offline)".to_owned());
     }
     let routes = config.gateway.routes.len();
-    if routes == 0 {
-        findings
-            .notes
-            .push("no route is configured: `up` and `gateway` need --upstream or configured routes".to_owned());
-    }
+    findings.notes.extend(config.gateway.missing().map(|what| format!("`up` and `gateway` do not start: {what}")));
     for note in &findings.notes {
         output::print_line(note)?;
     }

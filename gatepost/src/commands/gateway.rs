@@ -9,7 +9,7 @@ use crate::store::StoreInit;
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let mut signals = Signals::install()?;
     let config = super::load_for_shared_store(options)?;
-    super::check_upstreams(&config)?;
+    super::check_gateway(&config)?;
     let started = Process::start(&mut signals, config, StoreInit::MustExist, StoreOutage::Degraded).await?;
     let Some(process) = started else { return Ok(()) };
     let gateway = process.start_gateway().await?;

@@ -10,9 +10,12 @@ use gatepost_control_plane::{ControlPlane, NewAccessKey};
 use gatepost_deliverer::Deliverer;
 use gatepost_domain::key;
 use gatepost_domain::record::Role;
+use gatepost_domain::time::Clock as _;
+use gatepost_store::clock::SystemClock;
 use gatepost_store::{StoreUrl, os_rng};
 
-use crate::cli::Options;
+use crate::cli::{Options, UpOptions};
+use crate::config::{Config, ConfigSource};
 use crate::control_socket::{self, Executor};
 use crate::dashboard_url;
 use crate::probes::StoreOutage;
@@ -20,22 +23,23 @@ use crate::process::{Process, stop_control_plane};
 use crate::reload::Reloader;
 use crate::signals::Signals;
 use crate::store::StoreInit;
-use crate::{output, private_file};
+use crate::{output, private_file, self_signed};
+
+use super::UsageError;
 
 /// File with the first access key of an embedded store.
 const FIRST_ACCESS_KEY_FILE: &str = "first-access-key";
 /// File of the key until it is committed to the store.
 const PENDING_ACCESS_KEY_FILE: &str = "first-access-key.new";
 
-pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
+pub(crate) async fn run(options: &Options, up: &UpOptions) -> anyhow::Result<()> {
     let mut signals = Signals::install()?;
-    let config = super::load(options)?;
-    super::check_upstreams(&config)?;
+    let (source, config) = load(options, up)?;
     let started = Process::start(&mut signals, config, StoreInit::CreateIfMissing, StoreOutage::NotReady).await?;
     let Some(process) = started else { return Ok(()) };
     let use_cases = process.build_use_cases()?;
     let gateway = process.start_gateway().await?;
-    let reloader = process.start_reloading(options.config_source(), &gateway, &mut signals)?;
+    let reloader = process.start_reloading(source, &gateway, &mut signals)?;
     let (server, deliverer) = match start_control_plane_and_deliverer(&process, use_cases, reloader).await {
         Ok(started) => started,
         Err(error) => {
@@ -54,6 +58,29 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     };
     signals.drain(draining).await;
     ended.into_result()
+}
+
+/// Reads the configuration. `--tls-self-signed` adds its certificate.
+fn load(options: &Options, up: &UpOptions) -> anyhow::Result<(ConfigSource, Config)> {
+    let source = options.config_source();
+    let config = source.load()?;
+    super::check_gateway(&config)?;
+    if !up.tls_self_signed {
+        return Ok((source, config));
+    }
+    if options.has_certificate() {
+        return Err(UsageError("use either --tls-self-signed or --tls-cert and --tls-key".to_owned()).into());
+    }
+    let StoreUrl::Embedded(directory) = &config.store.url else {
+        let what = "--tls-self-signed keeps its certificate in the directory of an embedded store; for a store elsewhere \
+                    use --tls-cert and --tls-key";
+        return Err(UsageError(what.to_owned()).into());
+    };
+    let certificate = self_signed::find_or_create(directory, SystemClock.now())?;
+    let source = source.with(certificate.overrides());
+    let mut config = source.load()?;
+    config.warnings.push(certificate.warning());
+    Ok((source, config))
 }
 
 async fn start_control_plane_and_deliverer(

@@ -12,8 +12,10 @@ use ipnet::IpNet;
 use super::listeners::{self, LocatedListener};
 use super::parsers::{ParseSettingError, parse_name, parse_network, parse_non_empty};
 use super::reader::{MAX_BODY_BYTES, Section, read_ms};
+use super::redirect_faults::check_redirects;
 use super::routes;
 use super::trace;
+use super::tree::ValueSource;
 
 #[derive(Debug, Clone)]
 pub(crate) struct GatewayConfig {
@@ -34,7 +36,26 @@ pub(crate) struct GatewayConfig {
     pub(crate) trace: Option<TraceOptions>,
     pub(crate) drain_timeout: Duration,
     pub(crate) routes: Vec<RouteOptions>,
-    pub(crate) upstreams: Vec<UpstreamOptions>,
+    pub(crate) upstreams: Vec<LocatedUpstream>,
+}
+
+/// An upstream and its position in the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct LocatedUpstream {
+    pub(crate) options: UpstreamOptions,
+    /// Of its table `tls`, for errors about its files.
+    pub(crate) tls_source: Option<ValueSource>,
+}
+
+impl GatewayConfig {
+    /// Returns what a gateway lacks to serve requests.
+    pub(crate) fn missing(&self) -> Option<&'static str> {
+        // Without a route, every request would go to the upstream; a route has one, or responds by itself.
+        self.routes.is_empty().then_some(
+            "no upstream is configured: use --upstream http://HOST:PORT, or [gateway.upstream.app]; or configure routes \
+             that respond",
+        )
+    }
 }
 
 pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
@@ -57,6 +78,8 @@ pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
         routes: routes.iter().map(|route| route.options.clone()).collect(),
     };
     routes::check(&routes, &config.upstreams, &section);
+    let do_routes_name_hosts = config.routes.iter().any(|route| route.host.is_some());
+    check_redirects(&config.listeners, do_routes_name_hosts, &section);
     let config = with_default_route(config, &section);
     section.reject_unknown_keys();
     config
@@ -84,18 +107,20 @@ fn read_limits(section: &mut Section<'_>) -> GatewayLimits {
     }
 }
 
-fn read_upstreams(section: &mut Section<'_>) -> Vec<UpstreamOptions> {
+fn read_upstreams(section: &mut Section<'_>) -> Vec<LocatedUpstream> {
     let named = section.sections("upstream").into_iter();
     let read = |(name, mut section): (String, Section<'_>)| {
-        let tls = section.optional_section("tls").and_then(read_upstream_tls);
-        let default_port = if tls.is_some() { 443 } else { 80 };
+        let tls = section.optional_section("tls");
+        let tls_source = tls.as_ref().map(Section::source);
+        let tls = tls.and_then(read_upstream_tls);
+        let default_port = if tls_source.is_some() { 443 } else { 80 };
         let servers = section.list("servers", Vec::new(), |text| parse_server(text, default_port));
         if servers.is_empty() {
             section.error_here("servers must name at least one HOST:PORT");
         }
         let resolve_every = read_ms(&mut section, "resolve_every_ms", UpstreamOptions::RESOLVE_EVERY, 1000);
         section.reject_unknown_keys();
-        UpstreamOptions { name, servers, tls, resolve_every }
+        LocatedUpstream { options: UpstreamOptions { name, servers, tls, resolve_every }, tls_source }
     };
     named.map(read).collect()
 }
@@ -124,7 +149,7 @@ fn with_default_route(config: GatewayConfig, section: &Section<'_>) -> GatewayCo
     if !config.routes.is_empty() || config.upstreams.is_empty() {
         return config;
     }
-    if !config.upstreams.iter().any(|upstream| upstream.name == DEFAULT_UPSTREAM) {
+    if !config.upstreams.iter().any(|upstream| upstream.options.name == DEFAULT_UPSTREAM) {
         section.error_here("without a route all requests go to the upstream \"app\", which is not configured");
     }
     GatewayConfig { routes: vec![RouteOptions::default()], ..config }

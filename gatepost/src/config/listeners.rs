@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gatepost_gateway::{CertificateFiles, ClientCertificate, ListenerOptions, MinVersion, TlsOptions, UnknownName};
 
+use super::https_redirect;
 use super::parsers::{ParseSettingError, parse_address, parse_name, parse_non_empty};
 use super::reader::{Section, read_ms};
 use super::tree::ValueSource;
@@ -13,49 +14,84 @@ use super::tree::ValueSource;
 /// Address of the gateway if none is configured.
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 8080);
 
+/// Time for a handshake if none is configured.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A listener and its position in the configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct LocatedListener {
     pub(crate) options: ListenerOptions,
-    /// File and line, for errors about its certificates.
-    pub(crate) source: String,
+    /// For errors about its certificates.
+    pub(crate) source: ValueSource,
 }
 
 /// Reads all listeners: the one of `listen` first, which exists if there is no other.
 pub(super) fn read(section: &mut Section<'_>) -> Vec<LocatedListener> {
+    let source = section.source_of("listen");
     let listen = section.optional("listen", parse_address);
+    let short_tls = read_short_tls(section);
     let tables = section.list_of_sections("listener");
     let short = match listen {
-        Some(address) => Some(plain(address)),
-        None => tables.is_empty().then(|| plain(DEFAULT_ADDRESS)),
+        Some(address) => Some(address),
+        None => tables.is_empty().then_some(DEFAULT_ADDRESS),
     };
+    if let (None, Some((_, source))) = (short, &short_tls) {
+        section.add_error(
+            source,
+            "tls_cert",
+            "is for the address of listen, which is not set: see [gateway.listener.tls]",
+        );
+    }
+    let (tls, source) = match short_tls {
+        Some((tls, source)) => (Some(tls), source),
+        None => (None, source),
+    };
+    let short = short
+        .map(|address| LocatedListener { options: ListenerOptions { tls, ..ListenerOptions::plain(address) }, source });
     let mut listeners: Vec<LocatedListener> = short.into_iter().collect();
     for table in tables {
         let source = table.source();
         let Some(options) = read_listener(table) else { continue };
         check_unique(&listeners, &options, &source, section);
-        listeners.push(LocatedListener { options, source: source.to_string() });
+        listeners.push(LocatedListener { options, source });
     }
     listeners
 }
 
-fn plain(address: SocketAddr) -> LocatedListener {
-    let options = ListenerOptions { name: address.to_string(), address, tls: None };
-    LocatedListener { options, source: "gateway.listen".to_owned() }
+/// Reads the certificate of `listen`, and where it is configured.
+fn read_short_tls(section: &mut Section<'_>) -> Option<(TlsOptions, ValueSource)> {
+    let (cert_source, key_source) = (section.source_of("tls_cert"), section.source_of("tls_key"));
+    let (cert, key) = (section.optional("tls_cert", parse_non_empty), section.optional("tls_key", parse_non_empty));
+    match (cert, key) {
+        (Some(cert), Some(key)) => {
+            let files = CertificateFiles { cert: PathBuf::from(cert), key: PathBuf::from(key) };
+            Some((TlsOptions::new(files, HANDSHAKE_TIMEOUT), cert_source))
+        }
+        (Some(_), None) if key_source == ValueSource::Missing => {
+            section.add_error(&cert_source, "tls_cert", "needs tls_key, the file of its key");
+            None
+        }
+        (None, Some(_)) if cert_source == ValueSource::Missing => {
+            section.add_error(&key_source, "tls_key", "needs tls_cert, the file of its certificate");
+            None
+        }
+        (_, _) => None,
+    }
 }
 
 fn read_listener(mut section: Section<'_>) -> Option<ListenerOptions> {
     let has_address = section.has("address");
     let address = section.optional("address", parse_address);
     let name = section.optional("name", parse_name);
-    let handshake_timeout = read_ms(&mut section, "tls_handshake_timeout_ms", Duration::from_secs(5), 100);
+    let handshake_timeout = read_ms(&mut section, "tls_handshake_timeout_ms", HANDSHAKE_TIMEOUT, 100);
     let tls = section.optional_section("tls").map(|tls| read_tls(tls, handshake_timeout));
+    let redirect = section.parsed("redirect_https", None, https_redirect::parse);
     if !has_address {
         section.error_here("address must say where to listen, such as \"0.0.0.0:8443\"");
     }
     section.reject_unknown_keys();
     let address = address?;
-    Some(ListenerOptions { name: name.unwrap_or_else(|| address.to_string()), address, tls })
+    Some(ListenerOptions { name: name.unwrap_or_else(|| address.to_string()), address, tls, redirect })
 }
 
 fn read_tls(mut section: Section<'_>, handshake_timeout: Duration) -> TlsOptions {

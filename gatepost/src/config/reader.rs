@@ -80,6 +80,11 @@ impl<'a> Section<'a> {
         self.entries.contains_key(key)
     }
 
+    /// Returns the position of a value that was not read yet.
+    pub(super) fn source_of(&self, key: &str) -> ValueSource {
+        self.entries.get(key).map_or(ValueSource::Missing, |node| node.source.clone())
+    }
+
     /// Returns all tables in a table, with their names.
     pub(super) fn sections(&mut self, key: &'static str) -> Vec<(String, Section<'a>)> {
         let inner = self.section(key);

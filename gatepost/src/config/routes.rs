@@ -7,11 +7,12 @@ use gatepost_domain::key::Env;
 use gatepost_domain::path::{CanonicalPath, unescape};
 use gatepost_domain::permit::{EnvRule, Requirement};
 use gatepost_gateway::{
-    Auth, CredentialLocation, EscapeRule, NetworkRules, PathRules, QuirkRule, RawRule, RouteOptions, UpstreamOptions,
+    Auth, CredentialLocation, EscapeRule, NetworkRules, PathRules, QuirkRule, RawRule, RouteOptions,
     parse_request_header_name, parse_response_header_name,
 };
 use http::{HeaderName, Method, StatusCode};
 
+use super::gateway::LocatedUpstream;
 use super::header_edits;
 use super::parsers::{ParseSettingError, parse_network, parse_non_empty, parse_origin};
 use super::reader::{MAX_BODY_BYTES, MAX_MS, Section};
@@ -100,15 +101,15 @@ fn read_path_rules(mut section: Section<'_>) -> PathRules {
 }
 
 /// Reports routes that cannot be used as they are.
-pub(super) fn check(routes: &[LocatedRoute], upstreams: &[UpstreamOptions], section: &Section<'_>) {
+pub(super) fn check(routes: &[LocatedRoute], upstreams: &[LocatedUpstream], section: &Section<'_>) {
     check_upstreams(routes, upstreams, section);
     check_overlaps(routes, section);
 }
 
-fn check_upstreams(routes: &[LocatedRoute], upstreams: &[UpstreamOptions], section: &Section<'_>) {
+fn check_upstreams(routes: &[LocatedRoute], upstreams: &[LocatedUpstream], section: &Section<'_>) {
     for LocatedRoute { options, source } in routes {
-        if options.respond.is_none() && !upstreams.iter().any(|upstream| upstream.name == options.upstream) {
-            let known: Vec<&str> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+        if options.respond.is_none() && !upstreams.iter().any(|upstream| upstream.options.name == options.upstream) {
+            let known: Vec<&str> = upstreams.iter().map(|upstream| upstream.options.name.as_str()).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let what = format!("upstream {:?} does not exist; configured upstreams: {known}", options.upstream);
             section.add_error(source, "route", &what);

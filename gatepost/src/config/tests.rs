@@ -41,6 +41,8 @@ fn every_key_of_the_reference_is_read() {
 fn the_reference_shows_the_defaults() {
     let text = uncommented().replace("master_key_file = \"/etc/gatepost/master.key\"", "");
     let text = text.replace("host = \"api.example.com\"", "");
+    // By default there is no TLS.
+    let text = text.replace("tls_cert = \"/etc/gatepost/tls.crt\"\ntls_key = \"/etc/gatepost/tls.key\"\n", "");
     // By default a route has no limits and no response of its own.
     let text = text.replace("max_body_bytes = 104857600\nupstream_timeout_ms = 60000\n", "");
     let text = text.replace("respond = 503", "");
@@ -55,7 +57,8 @@ fn the_reference_shows_the_defaults() {
     let text = format!("{before}{}", &tls[tls.find("\n[").unwrap()..]);
     let defaults = parsed("[gateway.upstream.app]\nservers = [\"127.0.0.1:3000\"]").unwrap();
     // The reference sets them.
-    let written = Config { settings: defaults.settings.clone(), ..parsed(&text).unwrap() };
+    let mut written = Config { settings: defaults.settings.clone(), ..parsed(&text).unwrap() };
+    written.gateway.listeners[0].source = defaults.gateway.listeners[0].source.clone();
     assert_eq!(format!("{written:?}"), format!("{defaults:?}"));
 }
 
@@ -143,7 +146,7 @@ fn an_upstream_over_tls_needs_a_name_and_has_another_default_port() {
     let text =
         "[gateway.upstream.app]\nservers = [\"api.internal\"]\n[gateway.upstream.app.tls]\nname = \"api.internal\"\n";
     let config = parsed(text).unwrap();
-    assert_eq!(config.gateway.upstreams[0].servers, ["api.internal:443"]);
+    assert_eq!(config.gateway.upstreams[0].options.servers, ["api.internal:443"]);
     for (text, error) in [
         (text.replace("name = \"api.internal\"", ""), "gatepost.toml:3: gateway.upstream.app.tls: name must say"),
         (
@@ -213,5 +216,50 @@ fn listeners_are_read_and_their_faults_are_reported_with_their_lines() {
     ] {
         let errors = parsed(&text).unwrap_err().to_string();
         assert!(errors.contains(error), "{error:?} is not in {errors:?}");
+    }
+}
+
+#[test]
+fn a_redirect_needs_a_host_that_it_knows_and_a_listener_that_serves() {
+    use gatepost_gateway::{HttpsRedirect, RedirectHost};
+    let secure =
+        "[[gateway.listener]]\naddress = \"0.0.0.0:8443\"\ntls.certificates = [{ cert = \"c\", key = \"k\" }]\n";
+    let redirect = |to: &str| format!("[[gateway.listener]]\naddress = \"0.0.0.0:8080\"\nredirect_https = {to:?}\n");
+    let read = |to: &str| {
+        let config = parsed(&(redirect(to) + secure)).unwrap();
+        config.gateway.listeners[0].options.redirect.clone()
+    };
+    let fixed = |host: &str| RedirectHost::Fixed(host.to_owned());
+    for (text, host, port) in [
+        ("https://$host", RedirectHost::Requested, None),
+        ("https://$host:8443", RedirectHost::Requested, Some(8443)),
+        ("https://API.example.com", fixed("api.example.com"), None),
+        ("https://api.example.com.:443", fixed("api.example.com"), Some(443)),
+        ("https://[::1]:8443", fixed("[::1]"), Some(8443)),
+    ] {
+        assert_eq!(read(text), Some(HttpsRedirect { host, port }), "{text}");
+    }
+    assert_eq!(read(""), None);
+
+    let form = "gatepost.toml:3: gateway.listener.redirect_https: ";
+    let at = "gatepost.toml:1: gateway.listener: redirect_https";
+    let route = "[[gateway.route]]\nhost = \"a.example.com\"\nrespond = 204\n";
+    for (text, error) in [
+        (redirect("http://$host") + secure, form),
+        (redirect("https://") + secure, form),
+        (redirect("https://$host/x") + secure, form),
+        (redirect("https://$hosts") + secure, form),
+        (redirect("https://$host:0") + secure, form),
+        (redirect("https://user@a") + secure, form),
+        (redirect("https://$host:8080") + secure, &format!("{at} leads to the listener at gatepost.toml:1")),
+        (redirect("https://$host"), &format!("{at}: $host must be a name")),
+        (redirect("https://$host") + route, "gateway: every listener only redirects"),
+        (
+            secure.replace("tls.", "redirect_https = \"https://$host\"\ntls."),
+            &format!("{at} is for a listener without tls"),
+        ),
+    ] {
+        let errors = parsed(&text).unwrap_err().to_string();
+        assert!(errors.contains(error), "{error:?} is not in {errors:?} of {text}");
     }
 }

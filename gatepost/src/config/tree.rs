@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ValueSource {
+pub(crate) enum ValueSource {
     File {
         name: String,
         line: usize,

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use gatepost_test_support::{MockServer, RedisServer};
 
-use crate::admin::{Admin, create_access_key};
+use crate::admin::create_access_key;
 use crate::https_receiver::TestCa;
 use crate::process::{EMPTY_DIRECTORY, Gatepost, MASTER_KEY, run};
 use crate::secrets::{check_no_secrets, files};
@@ -102,34 +102,8 @@ async fn a_page_says_when_a_silent_gateway_refuses_all_keys() {
     );
 }
 
-/// The times that it prints are those of the browser, with pages of a build without optimization.
-#[cfg_attr(feature = "long", tokio::test(flavor = "multi_thread", worker_threads = 2))]
-pub(super) async fn a_project_of_100_000_keys_is_paged_and_searched() {
-    const KEYS: usize = 100_000;
-    let redis = RedisServer::start();
-    let url = redis.url();
-    let access_key = create_access_key(&url);
-    let control_plane = Gatepost::start_on_store(&url, &["control-plane"]).await;
-    let admin = control_plane.admin.unwrap();
-    let project = Admin::new(admin, &access_key).create_project().await;
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("keys.csv");
-    let rows = (0..KEYS).map(|number| format!("a-long-enough-key-{number},Key {number}\n"));
-    std::fs::write(&file, format!("key,name\n{}", rows.collect::<String>())).unwrap();
-    let import = ["import", "--store", &url, "--format", "csv", "--project", &project, file.to_str().unwrap()];
-    let output = run(directory.path(), &import);
-    assert!(output.status.success(), "{output:?}");
-    let environment = [
-        ("DASHBOARD_ORIGIN", format!("http://{admin}")),
-        ("GATEWAYS", String::new()),
-        ("ACCESS_KEY", access_key),
-        ("KEYS", KEYS.to_string()),
-    ];
-    println!("{}", run_suite("large-project.mjs", &environment));
-}
-
 /// Runs a suite, and returns what it printed.
-fn run_suite(suite: &str, environment: &[(&str, String)]) -> String {
+pub(crate) fn run_suite(suite: &str, environment: &[(&str, String)]) -> String {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     assert!(directory.join("node_modules").exists(), "npm packages are missing; run: cargo xtask test --only packages");
     let mut node = Command::new("node");

@@ -169,10 +169,13 @@ async fn changed_files_are_taken_over_and_broken_ones_are_not() {
     fs::copy(&other.key, &files.key).unwrap();
     fixture.gatepost.await_log("certificates are not taken over").await;
     assert_eq!(fixture.gatepost.metric(faulty).await, 1.0);
+    let warning = "the changed certificates of listener secure are not in use: ";
+    fixture.gatepost.await_readiness(|report| report.contains(warning) && report.contains("is not the key of")).await;
     assert_eq!(fixture.subject("api.example.com"), "CN = new");
     fs::copy(&other.cert, &files.cert).unwrap();
     fixture.await_subject("api.example.com", "CN = other").await;
     assert_eq!(fixture.gatepost.metric(faulty).await, 0.0);
+    fixture.gatepost.await_readiness(|report| !report.contains(warning)).await;
 
     fs::write(&files.cert, "no certificate").unwrap();
     fixture.gatepost.await_log("has no certificate").await;
@@ -285,18 +288,24 @@ fn faults_of_certificates_are_reported_together_with_file_and_line() {
     let missing = Files { cert: directory.path().join("missing.pem"), key: one.key.clone() };
     let tls = format!("certificates = [{}, {}, {}]", mixed.toml(), expired.toml(), missing.toml());
     let upstream = "[gateway.upstream.secure]\nservers = [\"127.0.0.1:1\"]\n[gateway.upstream.secure.tls]\n";
-    let upstream = format!("{upstream}name = \"api.internal\"\nca = \"no-ca.pem\"\n");
+    let [cert, key] = [&one.cert, &other.key].map(|file| file.display().to_string());
+    let upstream = format!("{upstream}name = \"not a name\"\nca = \"no-ca.pem\"\ncert = {cert:?}\nkey = {key:?}\n");
     let toml = configuration(([127, 0, 0, 1], 8443).into(), &tls) + &upstream;
+    let line = toml.lines().position(|line| line.contains("secure.tls")).unwrap() + 1;
+    let of_upstream = format!("gatepost.toml:{line}: gateway.upstream.secure.tls: ");
     fs::write(directory.path().join("gatepost.toml"), toml).unwrap();
     for command in ["check", "up"] {
-        let output = run(directory.path(), &[command, "--upstream", "http://127.0.0.1:1", "--listen", "127.0.0.1:0"]);
+        let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+        let output = run(directory.path(), &[&[command, "--upstream", "http://127.0.0.1:1"], &listen[..]].concat());
         let printed = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success());
         for fault in [
             "other.key: is not the key of",
             "expired.pem: has expired at 2021-01-01",
             "missing.pem: cannot be read",
-            "gateway.upstream.secure.tls: no-ca.pem: cannot be read",
+            &format!("{of_upstream}\"not a name\" is not a DNS name or an address"),
+            &format!("{of_upstream}no-ca.pem: cannot be read"),
+            &format!("{of_upstream}{key}: is not the key of {cert}"),
         ] {
             assert!(printed.contains(fault), "{command} does not print {fault:?}: {printed}");
         }

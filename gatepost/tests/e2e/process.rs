@@ -274,6 +274,17 @@ impl Gatepost {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
+    /// Waits until the body of `/readyz` is as it should be. It is reported once a second.
+    pub(crate) async fn await_readiness(&self, is_expected: impl Fn(&str) -> bool) {
+        for _ in 0..MAX_ATTEMPTS {
+            if is_expected(&self.readiness().await.1) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("never as expected: {}", self.readiness().await.1);
+    }
+
     /// Returns the body of `/metrics`.
     pub(crate) async fn metrics(&self) -> String {
         crate::admin::client().get(format!("http://{}/metrics", self.ops)).send().await.unwrap().text().await.unwrap()

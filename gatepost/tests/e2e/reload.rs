@@ -134,6 +134,27 @@ async fn a_faulty_file_is_refused_whole_and_one_that_needs_a_restart_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn routes_that_respond_by_themselves_need_no_upstream() {
+    let directory = tempfile::tempdir().unwrap();
+    let respond = |status: u16| {
+        write(directory.path(), &format!("[[gateway.route]]\nauth = \"off\"\nrespond = {status}\n"));
+    };
+    respond(204);
+    let gatepost = Gatepost::start(directory.path(), &["up"]).await;
+    let status = async || client().get(gatepost.url("/")).send().await.unwrap().status().as_u16();
+    assert_eq!(status().await, 204);
+    let reload = || run(directory.path(), &["reload", "--wait"]);
+    respond(503);
+    assert!(reload().status.success());
+    assert_eq!(status().await, 503);
+    write(directory.path(), "");
+    let refused = reload();
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && text.contains("no upstream is configured"), "{text}");
+    assert_eq!(status().await, 503);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_reloads_under_load_fail_no_request() {
     let fixture = Fixture::start().await;
     let added = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));

@@ -14,6 +14,8 @@ use crate::certificates::{Authority, Files};
 use crate::process::Gatepost;
 use crate::single_process::read_first_access_key;
 
+/// Longest time until changed files are in use.
+const TAKE_OVER_DEADLINE: Duration = Duration::from_secs(10);
 /// Attempts, 20 ms apart, until a server listens.
 const MAX_ATTEMPTS: u32 = 500;
 
@@ -103,4 +105,57 @@ async fn only_a_valid_certificate_of_the_configured_name_and_authority_is_accept
         let name = format!("gatepost_upstream_requests_total{{result=\"tls\",upstream=\"{upstream}\"}}");
         assert!(gatepost.metric(&name).await >= 2.0, "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_files_of_an_upstream_are_taken_over_and_broken_ones_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let (authority, clients) =
+        (Authority::create(directory.path(), "ca"), Authority::create(directory.path(), "clients"));
+    let stranger = Authority::create(directory.path(), "stranger");
+    let server = authority.issue("server", &["api.internal"]);
+    let client_ca = clients.ca_file.display().to_string();
+    let server = TlsServer::start(&server, &["-Verify", "1", "-CAfile", &client_ca, "-verify_return_error"]);
+    // The wrong authority, and a certificate that the server does not trust.
+    let ca = directory.path().join("used-ca.pem");
+    fs::copy(&stranger.ca_file, &ca).unwrap();
+    let shown = stranger.issue("shown", &["client"]);
+    let [ca_text, cert, key] = [&ca, &shown.cert, &shown.key].map(|file| file.display().to_string());
+    let toml = format!(
+        "[[gateway.route]]\nauth = \"off\"\n[gateway.upstream.app]\nservers = [\"{}\"]\n[gateway.upstream.app.tls]\n\
+         name = \"api.internal\"\nca = {ca_text:?}\ncert = {cert:?}\nkey = {key:?}\n",
+        server.address
+    );
+    fs::write(directory.path().join("gatepost.toml"), toml).unwrap();
+    let gatepost = Gatepost::start(directory.path(), &["up"]).await;
+    let status = async || client().get(gatepost.url("/")).send().await.unwrap().status().as_u16();
+    let await_status = async |expected: u16| {
+        let waiting = async {
+            while status().await != expected {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let waited = tokio::time::timeout(TAKE_OVER_DEADLINE, waiting).await;
+        assert!(waited.is_ok(), "never {expected}: {}", gatepost.log().join("\n"));
+    };
+    assert_eq!(status().await, 502);
+    fs::copy(&authority.ca_file, &ca).unwrap();
+    gatepost.await_log("certificates were taken over").await;
+    assert_eq!(status().await, 502, "the server does not trust the client");
+    clients.issue("shown", &["client"]);
+    await_status(200).await;
+
+    let faulty = "gatepost_upstream_certificate_files_faulty{upstream=\"app\"}";
+    assert_eq!(gatepost.metric(faulty).await, 0.0);
+    fs::write(&ca, "no certificate").unwrap();
+    gatepost.await_log("certificates are not taken over").await;
+    gatepost.await_metric(faulty, 1.0).await;
+    let warning = "the changed certificates of upstream app are not in use: ";
+    gatepost.await_readiness(|report| report.contains(warning) && report.contains("has no certificate")).await;
+    assert_eq!(status().await, 200, "the old ones stay");
+    // Connections that were made before are not used with others.
+    fs::copy(&stranger.ca_file, &ca).unwrap();
+    await_status(502).await;
+    gatepost.await_metric(faulty, 0.0).await;
+    gatepost.await_readiness(|report| !report.contains(warning)).await;
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use gatepost_edge::HttpsRedirect;
 use gatepost_runtime::{Task, error_chain, spawn, supervise};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -34,9 +35,10 @@ impl Acceptors {
         handler: &Arc<ConnectionHandler>,
         stopped: &watch::Receiver<bool>,
     ) -> Self {
+        let redirect = listener.options.redirect.clone().map(Arc::new);
         let start_one = |_| {
             let (listener, handler, stopped) = (listener.clone(), Arc::clone(handler), stopped.clone());
-            let entrance = Entrance { handler, tls: tls.map(Arc::clone), stopped };
+            let entrance = Entrance { handler, tls: tls.map(Arc::clone), redirect: redirect.clone(), stopped };
             supervise(Task::GatewayListener, move || accept(listener.clone(), entrance.clone()))
         };
         Self { tasks: (0..ACCEPTORS).map(start_one).collect() }
@@ -59,6 +61,7 @@ impl Drop for Acceptors {
 struct Entrance {
     handler: Arc<ConnectionHandler>,
     tls: Option<Arc<TlsAcceptor>>,
+    redirect: Option<Arc<HttpsRedirect>>,
     stopped: watch::Receiver<bool>,
 }
 
@@ -83,7 +86,7 @@ async fn accept(listener: Listener, entrance: Entrance) {
 /// Serves a connection in a task of its own. A panic closes it, and is counted and logged.
 fn serve(entrance: Entrance, stream: TcpStream, peer: SocketAddr) {
     spawn(Task::GatewayConnection, async move {
-        let Entrance { handler, tls, stopped } = entrance;
-        handler.serve(stream, peer, tls.as_deref(), &stopped).await;
+        let Entrance { handler, tls, redirect, stopped } = entrance;
+        handler.serve(stream, peer, tls.as_deref(), redirect, &stopped).await;
     });
 }

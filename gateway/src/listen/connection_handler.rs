@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use gatepost_edge::HttpsRedirect;
 use gatepost_runtime::error_chain;
 use pingora::apps::{HttpServerApp as _, ReusedHttpStream};
 use pingora::protocols::Stream;
@@ -46,6 +47,7 @@ impl ConnectionHandler {
         stream: TcpStream,
         peer: SocketAddr,
         tls: Option<&TlsAcceptor>,
+        redirect: Option<Arc<HttpsRedirect>>,
         stopped: &watch::Receiver<bool>,
     ) {
         let (header_timeout, max_requests, slot) = {
@@ -57,7 +59,7 @@ impl ConnectionHandler {
         // One that has ended already needs no answer.
         let Ok(socket) = Socket::new(stream, peer) else { return };
         let Some((stream, session)) = self.secure(socket, tls).await else { return };
-        let stream = Box::new(GuardedStream::new(stream, session, header_timeout));
+        let stream = Box::new(GuardedStream::new(stream, session, redirect, header_timeout));
         self.serve_requests(stream, stopped, max_requests).await;
     }
 

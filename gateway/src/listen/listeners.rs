@@ -11,12 +11,15 @@ use super::running_listener::{ReadyListener, RunningListener};
 use crate::metrics::TlsMetrics;
 use crate::options::ListenerOptions;
 use crate::start_error::StartError;
+use crate::tls::{TlsListeners, TlsMaterial, TlsMaterials};
 
 /// What every listener needs.
 pub(crate) struct ListenerContext {
     pub(crate) handler: Arc<ConnectionHandler>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<TlsMetrics>,
+    /// Those of the running listeners.
+    pub(crate) tls_listeners: TlsListeners,
 }
 
 pub(crate) struct Listeners {
@@ -28,8 +31,8 @@ pub(crate) struct Listeners {
 pub(crate) struct NextListeners(Vec<NextListener>);
 
 enum NextListener {
-    /// The running one with these options.
-    Stays(ListenerOptions),
+    /// The running one with these options, and what was read of its files.
+    Stays(ListenerOptions, Option<TlsMaterial>),
     /// A new one, or other options on the socket of a running one.
     Starts(ReadyListener),
 }
@@ -44,35 +47,49 @@ impl Listeners {
     /// Starts accepting connections.
     ///
     /// # Errors
-    /// [`StartError::Tls`] if certificates cannot be used.
-    pub(crate) async fn start(listeners: Vec<Listener>, context: ListenerContext) -> Result<Self, StartError> {
+    /// [`StartError::TlsNotRead`].
+    pub(crate) fn start(
+        listeners: Vec<Listener>,
+        materials: &mut TlsMaterials,
+        context: ListenerContext,
+    ) -> Result<Self, StartError> {
         let mut ready = Vec::with_capacity(listeners.len());
         for listener in listeners {
-            ready.push(ReadyListener::load(listener, &context.clock).await?);
+            ready.push(ReadyListener::new(listener, materials)?);
         }
         let running = ready.into_iter().map(|one| one.start(&context.handler, &context.clock, &context.metrics));
-        Ok(Self { running: running.collect(), context })
+        let started = Self { running: running.collect(), context };
+        started.publish_tls();
+        Ok(started)
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.context.clock
     }
 
     pub(crate) fn running(&self) -> &[RunningListener] {
         &self.running
     }
 
-    /// Binds new addresses and reads certificates, without an effect on the running listeners.
+    /// Binds new addresses, without an effect on the running listeners.
     ///
     /// # Errors
-    /// [`StartError::Bind`] and [`StartError::Tls`].
-    pub(crate) async fn prepare(&self, options: &[ListenerOptions]) -> Result<NextListeners, StartError> {
+    /// [`StartError::Bind`] and [`StartError::TlsNotRead`].
+    pub(crate) fn prepare(
+        &self,
+        options: &[ListenerOptions],
+        materials: &mut TlsMaterials,
+    ) -> Result<NextListeners, StartError> {
         let mut next = Vec::with_capacity(options.len());
         for options in options {
-            next.push(self.prepare_one(options).await?);
+            next.push(self.prepare_one(options, materials)?);
         }
         Ok(NextListeners(next))
     }
 
-    async fn prepare_one(&self, options: &ListenerOptions) -> Result<NextListener, StartError> {
+    fn prepare_one(&self, options: &ListenerOptions, materials: &mut TlsMaterials) -> Result<NextListener, StartError> {
         if self.running.iter().any(|running| running.options() == options) {
-            return Ok(NextListener::Stays(options.clone()));
+            return Ok(NextListener::Stays(options.clone(), materials.take_listener(&options.name)));
         }
         // With port 0 the system chooses a port for each.
         let same_address = self.running.iter().find(|running| running.options().address == options.address);
@@ -80,7 +97,7 @@ impl Listeners {
             Some(running) => running.with_options(options),
             None => bind(options)?,
         };
-        Ok(NextListener::Starts(ReadyListener::load(listener, &self.context.clock).await?))
+        Ok(NextListener::Starts(ReadyListener::new(listener, materials)?))
     }
 
     /// Replaces the running listeners. On a socket that stays, connections wait meanwhile.
@@ -89,10 +106,13 @@ impl Listeners {
         let (mut stay, mut start) = (Vec::new(), Vec::new());
         for one in next.0 {
             match one {
-                NextListener::Stays(options) => {
-                    stay.extend(
-                        before.iter().position(|running| *running.options() == options).map(|at| before.remove(at)),
-                    );
+                NextListener::Stays(options, material) => {
+                    let at = before.iter().position(|running| *running.options() == options);
+                    let Some(running) = at.map(|at| before.remove(at)) else { continue };
+                    if let Some(material) = material {
+                        running.take_over(material, &self.context.metrics);
+                    }
+                    stay.push(running);
                 }
                 NextListener::Starts(ready) => start.push(ready),
             }
@@ -102,9 +122,15 @@ impl Listeners {
             gone.forget_metrics(&self.context.metrics);
             tracing::info!(address = %gone.address(), "the gateway has stopped listening");
         }
-        let ListenerContext { handler, clock, metrics } = &self.context;
+        let ListenerContext { handler, clock, metrics, .. } = &self.context;
         let started = start.into_iter().map(|ready| ready.start(handler, clock, metrics));
         self.running = stay.into_iter().chain(started).collect();
+        self.publish_tls();
+    }
+
+    fn publish_tls(&self) {
+        let tls = self.running.iter().filter_map(RunningListener::tls).map(Arc::clone);
+        self.context.tls_listeners.replace(tls.collect());
     }
 
     /// Accepts no more, and closes the connections that wait for a request.

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gatepost_domain::time::Clock;
-use gatepost_runtime::{Task, run_blocking};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -14,7 +13,7 @@ use super::listener::Listener;
 use crate::metrics::TlsMetrics;
 use crate::options::ListenerOptions;
 use crate::start_error::StartError;
-use crate::tls::{TlsAcceptor, TlsError, TlsOptions, start_refreshing};
+use crate::tls::{self, ListenerFiles, TlsAcceptor, TlsMaterial, TlsMaterials, start_refreshing};
 
 /// A listener that can start without an error.
 #[derive(Debug)]
@@ -24,18 +23,18 @@ pub(crate) struct ReadyListener {
 }
 
 impl ReadyListener {
-    /// Reads the certificates.
+    /// Takes what was read of its files.
     ///
     /// # Errors
-    /// [`StartError::Tls`] if they cannot be used.
-    pub(crate) async fn load(listener: Listener, clock: &Arc<dyn Clock>) -> Result<Self, StartError> {
+    /// [`StartError::TlsNotRead`] if nothing was.
+    pub(crate) fn new(listener: Listener, materials: &mut TlsMaterials) -> Result<Self, StartError> {
+        let name = &listener.options.name;
         let tls = match &listener.options.tls {
             None => None,
             Some(options) => {
-                let loaded = load_tls(options.clone(), Arc::clone(clock)).await;
-                let error =
-                    |source| StartError::Tls { listener: listener.options.name.clone(), source: Box::new(source) };
-                Some(Arc::new(loaded.map_err(error)?))
+                let material =
+                    materials.take_listener(name).ok_or_else(|| StartError::TlsNotRead { name: name.clone() })?;
+                Some(Arc::new(TlsAcceptor::new(name, options.clone(), material)))
             }
         };
         Ok(Self { listener, tls })
@@ -52,7 +51,11 @@ impl ReadyListener {
         let (stop, stopped) = watch::channel(false);
         let acceptors = Acceptors::start(&listener, tls.as_ref(), handler, &stopped);
         tracing::info!(address = %listener.address(), tls = tls.is_some(), "the gateway listens");
-        let refreshing = tls.as_ref().map(|tls| start_refreshing(&listener.options.name, tls, clock, metrics));
+        let refreshing = tls.as_ref().map(|tls| {
+            metrics.start(&listener.options.name, &tls.expiries());
+            let (acceptor, clock, metrics) = (Arc::clone(tls), Arc::clone(clock), Arc::clone(metrics));
+            start_refreshing(ListenerFiles { acceptor, clock, metrics })
+        });
         RunningListener { listener, tls, stop, acceptors, refreshing }
     }
 }
@@ -74,6 +77,17 @@ impl RunningListener {
 
     pub(crate) fn options(&self) -> &ListenerOptions {
         &self.listener.options
+    }
+
+    pub(crate) fn tls(&self) -> Option<&Arc<TlsAcceptor>> {
+        self.tls.as_ref()
+    }
+
+    /// Takes over what was read of its files.
+    pub(crate) fn take_over(&self, material: TlsMaterial, metrics: &TlsMetrics) {
+        if let Some(tls) = &self.tls {
+            tls::take_over(tls, material, metrics);
+        }
     }
 
     /// Returns the same socket with other options.
@@ -107,9 +121,4 @@ impl Drop for RunningListener {
     fn drop(&mut self) {
         self.stop_refreshing();
     }
-}
-
-async fn load_tls(options: TlsOptions, clock: Arc<dyn Clock>) -> Result<TlsAcceptor, TlsError> {
-    let loading = run_blocking(Task::CertificateRefresh, move || TlsAcceptor::load(options, clock.now()));
-    loading.await.unwrap_or(Err(TlsError::Panicked))
 }

@@ -55,6 +55,12 @@ impl TlsMetrics {
         }
     }
 
+    /// Records the certificates of a listener that starts.
+    pub(crate) fn start(&self, listener: &str, now: &[CertificateExpiry]) {
+        self.record_expiries(listener, &[], now);
+        self.faulty_files(listener).set(0);
+    }
+
     /// Forgets a listener that has stopped, and had these certificates.
     pub(crate) fn forget(&self, listener: &str, before: &[CertificateExpiry]) {
         self.record_expiries(listener, before, &[]);

@@ -1,5 +1,6 @@
 //! One certificate with its key, read from files.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ pub(super) struct Certificate {
     pub(super) key: Arc<CertifiedKey>,
     /// DNS names in lower case, also wildcards such as `*.example.com`.
     pub(super) names: Vec<String>,
+    pub(super) addresses: Vec<IpAddr>,
     pub(super) expires_at: Timestamp,
 }
 
@@ -37,6 +39,11 @@ pub enum CertificateError {
     KeyMismatch { cert: PathBuf, key: PathBuf, source: rustls::Error },
 }
 
+/// Returns why files are not a certificate that is valid now, with its key; none if they are. This blocks.
+pub fn certificate_error(files: &CertificateFiles, now: Timestamp) -> Option<CertificateError> {
+    Certificate::load(files, now).err()
+}
+
 impl Certificate {
     /// Reads both files.
     ///
@@ -44,16 +51,17 @@ impl Certificate {
     /// If a file cannot be read, the certificate has expired, or the key is not its own.
     pub(super) fn load(files: &CertificateFiles, now: Timestamp) -> Result<Self, CertificateError> {
         let chain = load_certificates(&files.cert)?;
-        let (names, expires_at) = inspect(&chain[0], &files.cert)?;
-        if expires_at <= now {
-            return Err(CertificateError::Expired { path: files.cert.clone(), at: expires_at });
+        let facts = inspect(&chain[0], &files.cert)?;
+        if facts.expires_at <= now {
+            return Err(CertificateError::Expired { path: files.cert.clone(), at: facts.expires_at });
         }
         let key = PrivateKeyDer::from_pem_file(&files.key)
             .map_err(|source| CertificateError::Read { path: files.key.clone(), source })?;
         let key = CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|source| {
             CertificateError::KeyMismatch { cert: files.cert.clone(), key: files.key.clone(), source }
         })?;
-        Ok(Self { key: Arc::new(key), names, expires_at })
+        let Facts { names, addresses, expires_at } = facts;
+        Ok(Self { key: Arc::new(key), names, addresses, expires_at })
     }
 }
 
@@ -71,14 +79,30 @@ pub(super) fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'stati
     Ok(certificates)
 }
 
-/// Returns the DNS names of a certificate, and the end of its validity.
-fn inspect(certificate: &CertificateDer<'_>, path: &Path) -> Result<(Vec<String>, Timestamp), CertificateError> {
+/// What a certificate says about itself.
+struct Facts {
+    names: Vec<String>,
+    addresses: Vec<IpAddr>,
+    expires_at: Timestamp,
+}
+
+fn inspect(certificate: &CertificateDer<'_>, path: &Path) -> Result<Facts, CertificateError> {
     let parse_error = || CertificateError::Parse { path: path.to_owned() };
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| parse_error())?;
     let alternative_names = parsed.subject_alternative_name().map_err(|_| parse_error())?;
-    let names = alternative_names.iter().flat_map(|names| &names.value.general_names);
-    let dns_names = names
-        .filter_map(|name| if let GeneralName::DNSName(name) = name { Some(name.to_ascii_lowercase()) } else { None });
+    let (mut names, mut addresses) = (Vec::new(), Vec::new());
+    for name in alternative_names.iter().flat_map(|names| &names.value.general_names) {
+        if let GeneralName::DNSName(name) = name {
+            names.push(name.to_ascii_lowercase());
+        } else if let GeneralName::IPAddress(bytes) = name {
+            addresses.extend(address(bytes));
+        }
+    }
     let seconds = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or_default();
-    Ok((dns_names.collect(), Timestamp::from_ms(seconds.saturating_mul(1000))))
+    Ok(Facts { names, addresses, expires_at: Timestamp::from_ms(seconds.saturating_mul(1000)) })
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(|bytes| IpAddr::V4(Ipv4Addr::from(bytes)));
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| IpAddr::V6(Ipv6Addr::from(bytes)))).ok()
 }

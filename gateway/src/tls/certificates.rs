@@ -1,6 +1,7 @@
 //! The certificates of a listener, by the name that a client asks for (SNI, RFC 6066 section 3).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -15,6 +16,8 @@ pub(super) struct CertificateSet {
     exact: HashMap<String, Arc<CertifiedKey>>,
     wildcard: HashMap<String, Arc<CertifiedKey>>,
     default: Arc<CertifiedKey>,
+    /// Clients that connect to an address ask for no name.
+    addresses: HashSet<IpAddr>,
 }
 
 impl CertificateSet {
@@ -33,7 +36,17 @@ impl CertificateSet {
                 map.entry(key.to_owned()).or_insert_with(|| Arc::clone(&certificate.key));
             }
         }
-        Self { exact, wildcard, default: Arc::clone(&certificates[0].key) }
+        let addresses = certificates.iter().flat_map(|certificate| &certificate.addresses).copied().collect();
+        Self { exact, wildcard, default: Arc::clone(&certificates[0].key), addresses }
+    }
+
+    /// Returns whether a certificate has the host of a URL.
+    pub(super) fn has_host(&self, host: &str) -> bool {
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        match address.parse::<IpAddr>() {
+            Ok(address) => self.addresses.contains(&address),
+            Err(_) => self.find(host).is_some(),
+        }
     }
 
     /// Returns the certificate of a name. A wildcard matches one label (RFC 6125 section 6.4.3).

@@ -7,7 +7,7 @@ use gatepost_runtime::FileStamp;
 
 /// The state of some files at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FileStamps(Vec<Option<FileStamp>>);
+pub(crate) struct FileStamps(Vec<Option<FileStamp>>);
 
 impl FileStamps {
     pub(super) fn of<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {

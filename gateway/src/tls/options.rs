@@ -17,6 +17,20 @@ pub struct TlsOptions {
     pub handshake_timeout: Duration,
 }
 
+impl TlsOptions {
+    /// Returns the defaults for one certificate.
+    pub fn new(files: CertificateFiles, handshake_timeout: Duration) -> Self {
+        Self {
+            certificates: vec![files],
+            unknown_name: UnknownName::Default,
+            min_version: MinVersion::Tls12,
+            client_ca: None,
+            client_certificate: ClientCertificate::Required,
+            handshake_timeout,
+        }
+    }
+}
+
 /// A certificate, with the chain to its authority, and its private key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFiles {

@@ -1,6 +1,6 @@
 //! The TLS settings of a listener, with what is read from its files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::crypto::ring::{self, Ticketer};
@@ -27,23 +27,25 @@ pub enum TlsError {
     ClientVerifier { path: PathBuf, source: VerifierBuilderError },
     #[error("the TLS settings do not work together")]
     Settings(#[source] rustls::Error),
-    #[error("reading the certificates has panicked")]
-    Panicked,
 }
 
 /// Builds the settings. Each has a ticket key of its own, so no session is resumed that was begun under others: not
 /// with a client certificate of an authority that is trusted no more.
-pub(super) fn build(options: &TlsOptions, certificates: Arc<CertificateSet>) -> Result<ServerConfig, TlsError> {
-    let versions = match options.min_version {
+pub(super) fn build(
+    min_version: MinVersion,
+    client_verifier: Option<Arc<dyn ClientCertVerifier>>,
+    certificates: Arc<CertificateSet>,
+) -> Result<ServerConfig, TlsError> {
+    let versions = match min_version {
         MinVersion::Tls12 => &[&TLS12, &TLS13][..],
         MinVersion::Tls13 => &[&TLS13],
     };
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(versions)
         .map_err(TlsError::Settings)?;
-    let builder = match &options.client_ca {
+    let builder = match client_verifier {
         None => builder.with_no_client_auth(),
-        Some(path) => builder.with_client_cert_verifier(client_verifier(path, options.client_certificate)?),
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
     };
     let mut config = builder.with_cert_resolver(certificates);
     config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
@@ -51,23 +53,21 @@ pub(super) fn build(options: &TlsOptions, certificates: Arc<CertificateSet>) -> 
     Ok(config)
 }
 
-/// Builds what checks client certificates.
+/// Builds what checks client certificates; none if clients are asked for none.
 ///
 /// # Errors
 /// If the file has no certificate of an authority.
-pub(super) fn client_verifier(
-    path: &Path,
-    client_certificate: ClientCertificate,
-) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+pub(super) fn client_verifier(options: &TlsOptions) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+    let Some(path) = &options.client_ca else { return Ok(None) };
     let mut roots = RootCertStore::empty();
     for certificate in load_certificates(path)? {
-        roots.add(certificate).map_err(|source| TlsError::ClientCa { path: path.to_owned(), source })?;
+        roots.add(certificate).map_err(|source| TlsError::ClientCa { path: path.clone(), source })?;
     }
     let provider = Arc::new(ring::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-    let verifier = match client_certificate {
+    let verifier = match options.client_certificate {
         ClientCertificate::Required => verifier,
         ClientCertificate::Optional => verifier.allow_unauthenticated(),
     };
-    verifier.build().map_err(|source| TlsError::ClientVerifier { path: path.to_owned(), source })
+    verifier.build().map(Some).map_err(|source| TlsError::ClientVerifier { path: path.clone(), source })
 }

@@ -1,6 +1,6 @@
 //! The names of an upstream's servers, with the servers that they stand for now.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
 use futures::future::join_all;
@@ -25,24 +25,35 @@ pub(super) struct Names {
     errors: Mutex<Vec<String>>,
     /// Has the names resolved before it is time.
     early: Arc<Notify>,
-    metrics: UpstreamMetrics,
+    /// None until requests use it.
+    metrics: OnceLock<UpstreamMetrics>,
 }
 
 impl Names {
     /// Returns the names of an upstream, not resolved yet.
-    pub(super) fn new(
-        options: &UpstreamOptions,
-        tls: Option<&Arc<UpstreamTls>>,
-        metrics: UpstreamMetrics,
-    ) -> Result<Self, ResolveError> {
+    pub(super) fn new(options: &UpstreamOptions, tls: Option<&Arc<UpstreamTls>>) -> Result<Self, ResolveError> {
         Ok(Self {
             upstream: options.name.clone(),
             names: ServerName::parse_all(options, tls)?,
             servers: ArcSwap::default(),
             errors: Mutex::default(),
             early: Arc::default(),
-            metrics,
+            metrics: OnceLock::new(),
         })
+    }
+
+    /// Records metrics from now on, those of the last resolving first. Does nothing the second time.
+    pub(super) fn enter_use(&self, metrics: UpstreamMetrics) {
+        if self.metrics.set(metrics).is_ok() {
+            self.record(self.servers.load().len(), self.errors.lock().len());
+        }
+    }
+
+    fn record(&self, servers: usize, errors: usize) {
+        if let Some(metrics) = self.metrics.get() {
+            metrics.servers.set(i64::try_from(servers).unwrap_or(i64::MAX));
+            metrics.resolve_errors.inc_by(errors as u64);
+        }
     }
 
     pub(super) fn servers(&self) -> Guard<Arc<Vec<Arc<Server>>>> {
@@ -75,14 +86,15 @@ impl Names {
         if now != before {
             tracing::info!(upstream = self.upstream, servers = now, "the servers of an upstream were resolved");
         }
-        self.metrics.servers.set(i64::try_from(servers.len()).unwrap_or(i64::MAX));
+        let errors: Vec<String> =
+            resolved.into_iter().filter_map(Result::err).map(|error| error_chain(&error)).collect();
+        self.record(servers.len(), errors.len());
         self.servers.store(Arc::new(servers));
-        self.report(resolved.into_iter().filter_map(Result::err).map(|error| error_chain(&error)).collect());
+        self.report(errors);
     }
 
-    /// Counts all errors, and logs those that are new.
+    /// Logs the errors that are new.
     fn report(&self, errors: Vec<String>) {
-        self.metrics.resolve_errors.inc_by(errors.len() as u64);
         let mut before = self.errors.lock();
         for error in errors.iter().filter(|error| !before.contains(error)) {
             tracing::warn!(error, "the name of a server does not resolve, its last addresses stay");

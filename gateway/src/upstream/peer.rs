@@ -6,6 +6,7 @@ use pingora::upstreams::peer::HttpPeer;
 
 use crate::checked_protocol::checked_protocol;
 use crate::options::GatewayLimits;
+use crate::tls::UpstreamMaterial;
 use crate::upstream_exchange::RequestedUpgrade;
 
 use super::server::Server;
@@ -14,13 +15,14 @@ use super::server::Server;
 /// limits the silence.
 pub(crate) fn http_peer(
     server: &Server,
+    tls: Option<&UpstreamMaterial>,
     upgrade: RequestedUpgrade,
     upstream_timeout: Duration,
     limits: &GatewayLimits,
 ) -> HttpPeer {
     // For Pingora a connection over TLS is a plain one, which the connector makes. Only its pool must know.
     let mut peer = HttpPeer::new(server.address, false, String::new());
-    peer.group_key = server.tls.as_ref().map_or(0, |tls| tls.group);
+    peer.group_key = tls.map_or(0, |tls| tls.group);
     peer.options.alpn = checked_protocol();
     peer.options.connection_timeout = Some(limits.connect_timeout);
     peer.options.total_connection_timeout = Some(limits.connect_timeout);

@@ -11,8 +11,8 @@ use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{Actor, ApiKey, KeyDigest, Record};
 use gatepost_domain::time::{Clock, Timestamp};
 use gatepost_gateway::{
-    Auth, Gateway, GatewayLimits, GatewayOptions, ListenerOptions, RouteOptions, StartError, StripMode, TraceOptions,
-    UpstreamOptions,
+    Auth, Gateway, GatewayLimits, GatewayOptions, ListenerOptions, RouteOptions, StartError, StripMode, TlsMaterials,
+    TraceOptions, UpstreamOptions,
 };
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::CommitOutcome;
@@ -22,6 +22,9 @@ use gatepost_test_support::{MockServer, records};
 use gatepost_verify::{ReplicaSync, VerifyOptions};
 use prometheus::Registry;
 use prometheus::proto::Metric;
+use rustls::ClientConnection;
+
+use crate::tls_client::{self, SecureListener};
 
 /// Limit of a raw client for a response, and for its metrics.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -37,6 +40,8 @@ pub(crate) struct Fixture {
     pub(crate) options: GatewayOptions,
     pub(crate) listeners: Vec<ListenerOptions>,
     registry: Registry,
+    /// None for plain connections.
+    secure: Option<SecureListener>,
     gateway: Gateway,
     replica_sync: ReplicaSync,
 }
@@ -57,6 +62,19 @@ impl Fixture {
         origin: MockServer,
         configure: impl FnOnce(GatewayOptions) -> GatewayOptions,
     ) -> Self {
+        Self::start_on(origin, None, configure).await
+    }
+
+    /// Starts a gateway whose only listener has TLS.
+    pub(crate) async fn start_secure() -> Self {
+        Self::start_on(MockServer::start(), Some(SecureListener::create()), |options| options).await
+    }
+
+    async fn start_on(
+        origin: MockServer,
+        secure: Option<SecureListener>,
+        configure: impl FnOnce(GatewayOptions) -> GatewayOptions,
+    ) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = store(&clock).await;
         let (key, key_id, old_key) = api_key(&store).await;
@@ -73,8 +91,9 @@ impl Fixture {
             RateLimiter::start(store.clone(), Arc::clone(&clock), OutagePolicy::Local, &registry).unwrap();
         let replica_sync =
             gatepost_verify::start(vec![store], Arc::clone(&clock), &options, rate_limiter, &registry).await.unwrap();
-        let listeners =
-            vec![ListenerOptions { name: "plain".to_owned(), address: (Ipv4Addr::LOCALHOST, 0).into(), tls: None }];
+        let tls = secure.as_ref().map(|secure| secure.options.clone());
+        let listeners = vec![ListenerOptions { tls, ..ListenerOptions::plain((Ipv4Addr::LOCALHOST, 0).into()) }];
+        let tls = TlsMaterials::read(&listeners, &[], clock.now()).unwrap();
         let listener = gatepost_gateway::bind(&listeners[0]).unwrap();
         let options = configure(GatewayOptions {
             routes: vec![route("/", Auth::Required), route("/open", Auth::Off), route("/maybe", Auth::Optional)],
@@ -86,18 +105,18 @@ impl Fixture {
             trace: Some(TraceOptions::default()),
         });
         let verifier = replica_sync.verifier();
-        let gateway = Gateway::start(vec![listener], options.clone(), verifier, clock, &registry).await.unwrap();
+        let gateway = Gateway::start(vec![listener], options.clone(), tls, verifier, clock, &registry).await.unwrap();
         let address = gateway.addresses().await[0];
-        Self { origin, address, key, key_id, old_key, options, listeners, registry, gateway, replica_sync }
+        Self { origin, address, key, key_id, old_key, options, listeners, registry, secure, gateway, replica_sync }
     }
 
     pub(crate) async fn reload(&self, options: GatewayOptions) -> Result<(), StartError> {
-        self.gateway.reload(&self.listeners, options).await
+        self.gateway.reload(&self.listeners, options, TlsMaterials::default()).await
     }
 
     /// Changes the listeners alone, and returns the addresses of all.
     pub(crate) async fn reload_listeners(&self, listeners: &[ListenerOptions]) -> Result<Vec<SocketAddr>, StartError> {
-        self.gateway.reload(listeners, self.options.clone()).await?;
+        self.gateway.reload(listeners, self.options.clone(), TlsMaterials::default()).await?;
         Ok(self.gateway.addresses().await)
     }
 
@@ -165,8 +184,26 @@ impl Fixture {
     pub(crate) fn send(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        stream.write_all(bytes).unwrap();
-        read_response(&mut stream)
+        let Some(secure) = &self.secure else { return exchange(&mut stream, bytes) };
+        let connection =
+            ClientConnection::new(Arc::clone(&secure.client), tls_client::NAME.try_into().unwrap()).unwrap();
+        exchange(&mut rustls::StreamOwned::new(connection, stream), bytes)
+    }
+
+    /// Returns the scheme that clients use.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.secure.is_some() { "https" } else { "http" }
+    }
+
+    /// Returns the values of a gauge by its label.
+    pub(crate) fn gauges(&self, name: &str, by: &str) -> Vec<(String, f64)> {
+        let series = self.series(name);
+        series.iter().map(|series| (label(series, by), series.get_gauge().get_value())).collect()
+    }
+
+    /// Begins a stop, and returns the number of requests that were left.
+    pub(crate) async fn stop_gateway(&self) -> usize {
+        self.gateway.stop(DEADLINE).await
     }
 }
 
@@ -174,8 +211,13 @@ fn label(series: &Metric, name: &str) -> String {
     series.get_label().iter().find(|pair| pair.name() == name).unwrap().value().to_owned()
 }
 
+fn exchange(stream: &mut (impl Read + Write), bytes: &[u8]) -> String {
+    stream.write_all(bytes).unwrap();
+    read_response(stream)
+}
+
 /// Reads one response: its header, and the body by its length.
-pub(crate) fn read_response(stream: &mut TcpStream) -> String {
+pub(crate) fn read_response(stream: &mut impl Read) -> String {
     let mut bytes = Vec::new();
     let mut byte = [0];
     while !bytes.ends_with(b"\r\n\r\n") {

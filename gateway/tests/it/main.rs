@@ -16,6 +16,7 @@ mod request_line;
 mod route_edits;
 mod route_settings;
 mod server_options;
+mod tls_client;
 mod traces;
 mod upstream_metrics;
 mod upstream_responses;

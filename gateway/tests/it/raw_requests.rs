@@ -141,7 +141,15 @@ fn credentials() -> RejectedRequests {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rejected_request_never_reaches_the_upstream() {
-    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
+    check_rejected(&Fixture::start(GatewayLimits::default(), &[]).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rejected_request_over_tls_never_reaches_the_upstream() {
+    check_rejected(&Fixture::start_secure().await);
+}
+
+fn check_rejected(fixture: &Fixture) {
     let mut wrong = Vec::new();
     for (text, status) in rejected_requests() {
         let response = fixture.send(text.replace("KEY", &fixture.key).as_bytes());
@@ -202,7 +210,7 @@ const ACCEPTED_CASES: &[AcceptedCase] = &[
             ("x-gatepost-custom-account-id", "%C3%BCber%20100%25"),
             ("x-gatepost-custom-user-id", "a\"b"),
             ("x-forwarded-for", "127.0.0.1"),
-            ("x-forwarded-proto", "http"),
+            ("x-forwarded-proto", "SCHEME"),
         ],
         lacks: &["authorization", "apikey"],
         body: "",
@@ -280,13 +288,21 @@ const ACCEPTED_CASES: &[AcceptedCase] = &[
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn accepted_request_reaches_the_upstream_as_authorised() {
-    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
+    check_accepted(&Fixture::start(GatewayLimits::default(), &[]).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accepted_request_over_tls_reaches_the_upstream_as_authorised() {
+    check_accepted(&Fixture::start_secure().await);
+}
+
+fn check_accepted(fixture: &Fixture) {
     for case in ACCEPTED_CASES {
         let response = fixture.send(case.text.replace("KEY", &fixture.key).as_bytes());
         assert_eq!(status_of(&response), 200, "{}: {response}", case.text);
         let seen = fixture.origin.take_requests();
         assert_eq!(seen.len(), 1, "{}", case.text);
-        check_seen(&fixture, case, &seen[0]);
+        check_seen(fixture, case, &seen[0]);
     }
 }
 
@@ -294,7 +310,7 @@ fn check_seen(fixture: &Fixture, case: &AcceptedCase, seen: &RecordedRequest) {
     assert_eq!(seen.request_line(), case.line, "{}", case.text);
     assert_eq!(String::from_utf8_lossy(&seen.body), case.body, "{}", case.text);
     for (name, value) in case.has {
-        let value = value.replace("ID", &fixture.key_id);
+        let value = value.replace("ID", &fixture.key_id).replace("SCHEME", fixture.scheme());
         assert_eq!(seen.header(name), [value.as_str()], "{name} of {}", case.text);
     }
     for name in case.lacks {

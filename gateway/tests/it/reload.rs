@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use gatepost_gateway::{Auth, GatewayLimits, GatewayOptions, ListenerOptions, StartError, UpstreamOptions};
-use gatepost_test_support::{Gate, MockServer};
+use gatepost_test_support::{Gate, MockServer, free_port};
 
 use crate::fixture::{Fixture, read_response, route};
 use crate::raw_requests::status_of;
@@ -108,6 +108,33 @@ async fn a_listener_that_cannot_be_added_leaves_all_as_they_were() {
     assert!(matches!(&error, StartError::Bind { .. }), "{error}");
     let request = format!("GET / HTTP/1.1\r\nHost: a\r\napikey: {}\r\n\r\n", fixture.key);
     assert_eq!(status_of(&fixture.send(request.as_bytes())), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_of_a_refused_reload_leaves_no_metrics() {
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
+    let servers = || fixture.gauges("gatepost_upstream_servers", "upstream");
+    let before = servers();
+    assert_eq!(before, [("app".to_owned(), 1.0)]);
+    let two = UpstreamOptions::plain("app", vec!["127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned()]);
+    let options = GatewayOptions {
+        // The last is refused.
+        upstreams: vec![two, upstream("new", &fixture.origin), UpstreamOptions::plain("empty", Vec::new())],
+        ..fixture.options.clone()
+    };
+    assert!(fixture.reload(options).await.is_err());
+    assert_eq!(servers(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_after_the_begin_of_a_stop_starts_no_listener() {
+    let fixture = Fixture::start(GatewayLimits::default(), &[]).await;
+    let address = (Ipv4Addr::LOCALHOST, free_port()).into();
+    let added = [ListenerOptions::plain(address)];
+    let (left, reloaded) = tokio::join!(fixture.stop_gateway(), fixture.reload_listeners(&added));
+    assert_eq!(left, 0);
+    assert!(matches!(reloaded, Err(StartError::Stopping)), "{reloaded:?}");
+    assert!(TcpStream::connect(address).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
