@@ -153,7 +153,7 @@ async fn search_finds_by_name_id_and_value_and_no_value_stands_in_an_address() {
     let response = browser.post("/dashboard/search", &[("q", &event)]).await;
     let location = response.location();
     assert_eq!(location, format!("/dashboard/changes?subject={event}"));
-    let page = browser.get(&location).await.body;
+    let page = browser.get(location).await.body;
     assert_eq!(page.matches("payments of Jane").count(), 1, "{page}");
     let page = browser.get("/dashboard/search?q=payments").await.body;
     for what in [">Payments</a>", ">payments of Jane</a>", ">Payments hook</a>"] {
