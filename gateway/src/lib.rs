@@ -27,6 +27,7 @@ pub mod options;
 mod pass_header;
 mod peer_ip;
 mod proxy;
+mod proxy_protocol;
 mod raw_header;
 mod request_decision;
 mod request_framing;
@@ -55,7 +56,7 @@ pub use gatepost_edge::{
 pub use header_edits::{ParseHeaderNameError, parse_request_header_name, parse_response_header_name};
 pub use header_rules::StripMode;
 pub use listen::{Listener, bind};
-pub use options::{GatewayLimits, GatewayOptions, ListenerOptions, UpstreamOptions};
+pub use options::{GatewayLimits, GatewayOptions, ListenerOptions, ProxyProtocol, UpstreamOptions};
 pub use pass_header::{ParsePassHeaderError, PassHeader};
 pub use resolve_error::ResolveError;
 pub use server::{Gateway, GatewayStatus};

@@ -6,6 +6,7 @@ mod connection_handler;
 mod connection_limits;
 mod listener;
 mod listeners;
+mod proxy_header;
 mod running_listener;
 mod socket;
 
@@ -13,4 +14,5 @@ pub(crate) use app::build_app;
 pub(crate) use connection_handler::ConnectionHandler;
 pub use listener::{Listener, bind};
 pub(crate) use listeners::{ListenerContext, Listeners};
+pub(crate) use proxy_header::ProxyHeaderError;
 pub(crate) use running_listener::RunningListener;

@@ -11,6 +11,8 @@ use gatepost_edge::{AuthOutcome, DURATION_BUCKETS_S};
 use gatepost_runtime::registered;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use crate::listen::ProxyHeaderError;
+
 pub(crate) use tls::TlsMetrics;
 use tries::TriesMetrics;
 pub(crate) use tries::{TryResult, UpstreamCounters};
@@ -30,6 +32,7 @@ pub(crate) struct Metrics {
     tries: TriesMetrics,
     pub(crate) connections: IntGauge,
     pub(crate) refused_connections: IntCounterVec,
+    proxy_headers: IntCounterVec,
     pub(crate) tls: Arc<TlsMetrics>,
     pub(crate) upstreams: UpstreamsMetrics,
     /// Access log lines that were dropped because their writer was too slow.
@@ -65,10 +68,20 @@ impl Metrics {
                 "Connections of clients that were closed at once.",
                 &["reason"],
             )?,
+            proxy_headers: counters(
+                "gatepost_proxy_protocol_connections_total",
+                "Connections to listeners of the PROXY protocol, by the outcome of reading their header.",
+                &["outcome"],
+            )?,
             tls: Arc::new(TlsMetrics::register(registry)?),
             upstreams: UpstreamsMetrics::register(registry)?,
             dropped_lines: registered(registry, dropped_lines)?,
         })
+    }
+
+    pub(crate) fn record_proxy_header(&self, error: Option<&ProxyHeaderError>) {
+        let outcome = error.map_or("ok", ProxyHeaderError::label);
+        self.proxy_headers.with_label_values(&[outcome]).inc();
     }
 
     /// Returns the counters of a route. Routes of the same name share them, also across reloads.

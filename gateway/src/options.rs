@@ -33,6 +33,7 @@ pub struct ListenerOptions {
     /// Label in metrics and logs.
     pub name: String,
     pub address: SocketAddr,
+    pub proxy_protocol: ProxyProtocol,
     /// If absent, connections are plain HTTP.
     pub tls: Option<TlsOptions>,
     /// If present, no request is authorized: each is redirected.
@@ -42,8 +43,17 @@ pub struct ListenerOptions {
 impl ListenerOptions {
     /// Returns a listener that serves requests over plain HTTP, with its address as its name.
     pub fn plain(address: SocketAddr) -> Self {
-        Self { name: address.to_string(), address, tls: None, redirect: None }
+        let proxy_protocol = ProxyProtocol::Off;
+        Self { name: address.to_string(), address, proxy_protocol, tls: None, redirect: None }
     }
+}
+
+/// Whether connections begin with a header of the PROXY protocol, before TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    Off,
+    /// All do, and only those of trusted proxies are accepted.
+    Required,
 }
 
 /// Servers behind the name that routes use.

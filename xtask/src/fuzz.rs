@@ -18,6 +18,7 @@ const TARGETS: &[&str] = &[
     "client-address",
     "credential",
     "request",
+    "proxy-protocol",
     "traceparent",
     "entry",
     "record",

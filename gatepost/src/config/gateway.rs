@@ -60,10 +60,11 @@ impl GatewayConfig {
 
 pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
     let routes = routes::read(&mut section);
+    let trusted_proxies = section.list("trusted_proxies", Vec::new(), parse_network);
     let config = GatewayConfig {
-        listeners: listeners::read(&mut section),
+        listeners: listeners::read(&mut section, &trusted_proxies),
         name: section.parsed("name", String::new(), parse_name),
-        trusted_proxies: section.list("trusted_proxies", Vec::new(), parse_network),
+        trusted_proxies,
         strip: section.parsed("strip", StripMode::Default, parse_strip),
         pass_headers: section.list("pass_headers", Vec::new(), PassHeader::parse),
         max_stale: read_ms(&mut section, "max_stale_ms", Duration::from_secs(60), 0),

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gatepost_gateway::{CertificateFiles, ClientCertificate, ListenerOptions, MinVersion, TlsOptions, UnknownName};
+use gatepost_gateway::{
+    CertificateFiles, ClientCertificate, ListenerOptions, MinVersion, ProxyProtocol, TlsOptions, UnknownName,
+};
+use ipnet::IpNet;
 
 use super::https_redirect;
 use super::parsers::{ParseSettingError, parse_address, parse_name, parse_non_empty};
@@ -26,7 +29,7 @@ pub(crate) struct LocatedListener {
 }
 
 /// Reads all listeners: the one of `listen` first, which exists if there is no other.
-pub(super) fn read(section: &mut Section<'_>) -> Vec<LocatedListener> {
+pub(super) fn read(section: &mut Section<'_>, trusted_proxies: &[IpNet]) -> Vec<LocatedListener> {
     let source = section.source_of("listen");
     let listen = section.optional("listen", parse_address);
     let short_tls = read_short_tls(section);
@@ -51,7 +54,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Vec<LocatedListener> {
     let mut listeners: Vec<LocatedListener> = short.into_iter().collect();
     for table in tables {
         let source = table.source();
-        let Some(options) = read_listener(table) else { continue };
+        let Some(options) = read_listener(table, trusted_proxies) else { continue };
         check_unique(&listeners, &options, &source, section);
         listeners.push(LocatedListener { options, source });
     }
@@ -79,19 +82,24 @@ fn read_short_tls(section: &mut Section<'_>) -> Option<(TlsOptions, ValueSource)
     }
 }
 
-fn read_listener(mut section: Section<'_>) -> Option<ListenerOptions> {
+fn read_listener(mut section: Section<'_>, trusted_proxies: &[IpNet]) -> Option<ListenerOptions> {
     let has_address = section.has("address");
     let address = section.optional("address", parse_address);
     let name = section.optional("name", parse_name);
+    let proxy_protocol = section.parsed("proxy_protocol", ProxyProtocol::Off, parse_proxy_protocol);
     let handshake_timeout = read_ms(&mut section, "tls_handshake_timeout_ms", HANDSHAKE_TIMEOUT, 100);
     let tls = section.optional_section("tls").map(|tls| read_tls(tls, handshake_timeout));
     let redirect = section.parsed("redirect_https", None, https_redirect::parse);
     if !has_address {
         section.error_here("address must say where to listen, such as \"0.0.0.0:8443\"");
     }
+    if proxy_protocol == ProxyProtocol::Required && trusted_proxies.is_empty() {
+        section.error_here("proxy_protocol is accepted from gateway.trusted_proxies only, which names no network");
+    }
     section.reject_unknown_keys();
     let address = address?;
-    Some(ListenerOptions { name: name.unwrap_or_else(|| address.to_string()), address, tls, redirect })
+    let name = name.unwrap_or_else(|| address.to_string());
+    Some(ListenerOptions { name, address, proxy_protocol, tls, redirect })
 }
 
 fn read_tls(mut section: Section<'_>, handshake_timeout: Duration) -> TlsOptions {
@@ -138,6 +146,14 @@ fn check_unique(earlier: &[LocatedListener], options: &ListenerOptions, source: 
             continue;
         };
         section.add_error(source, "listener", &what);
+    }
+}
+
+fn parse_proxy_protocol(text: &str) -> Result<ProxyProtocol, ParseSettingError> {
+    match text {
+        "off" => Ok(ProxyProtocol::Off),
+        "required" => Ok(ProxyProtocol::Required),
+        _ => Err(ParseSettingError::choice(text, "off or required")),
     }
 }
 

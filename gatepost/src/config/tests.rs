@@ -190,6 +190,9 @@ fn listeners_are_read_and_their_faults_are_reported_with_their_lines() {
     assert_eq!(options.tls.as_ref().unwrap().min_version, gatepost_gateway::MinVersion::Tls13);
     let both = parsed(&format!("[gateway]\nlisten = \"127.0.0.1:8080\"\n{text}")).unwrap();
     assert_eq!(both.gateway.listeners.len(), 2);
+    let proxied = format!("{}proxy_protocol = \"required\"\n", text.split(tls).next().unwrap());
+    let trusting = parsed(&format!("[gateway]\ntrusted_proxies = [\"10.0.0.0/8\"]\n{proxied}")).unwrap();
+    assert_eq!(trusting.gateway.listeners[0].options.proxy_protocol, gatepost_gateway::ProxyProtocol::Required);
 
     for (text, error) in [
         ("[[gateway.listener]]\nname = \"a\"\n".to_owned(), "gatepost.toml:1: gateway.listener: address must say"),
@@ -200,6 +203,14 @@ fn listeners_are_read_and_their_faults_are_reported_with_their_lines() {
         (
             format!("{text}{}", text.replace("8443", "8444")),
             "gatepost.toml:7: gateway.listener: name \"public\" is also that of gatepost.toml:1",
+        ),
+        (
+            proxied.clone(),
+            "gatepost.toml:1: gateway.listener: proxy_protocol is accepted from gateway.trusted_proxies only",
+        ),
+        (
+            proxied.replace("required", "optional"),
+            "gatepost.toml:4: gateway.listener.proxy_protocol: must be off or required",
         ),
         (
             text.replace("\"1.3\"", "\"1.1\""),

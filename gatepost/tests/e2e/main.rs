@@ -45,6 +45,7 @@ mod panics;
 mod printed;
 mod process;
 mod process_metrics;
+mod proxy_protocol;
 mod recoveries;
 #[cfg(any(feature = "long", feature = "golden"))]
 mod release;

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::connection_handler::ConnectionHandler;
 use super::listener::Listener;
+use crate::options::ProxyProtocol;
 use crate::tls::TlsAcceptor;
 
 /// Tasks that accept connections of one listener. More than one spreads a burst over cores.
@@ -38,7 +39,9 @@ impl Acceptors {
         let redirect = listener.options.redirect.clone().map(Arc::new);
         let start_one = |_| {
             let (listener, handler, stopped) = (listener.clone(), Arc::clone(handler), stopped.clone());
-            let entrance = Entrance { handler, tls: tls.map(Arc::clone), redirect: redirect.clone(), stopped };
+            let (tls, redirect) = (tls.map(Arc::clone), redirect.clone());
+            let proxy_protocol = listener.options.proxy_protocol;
+            let entrance = Entrance { handler, proxy_protocol, tls, redirect, stopped };
             supervise(Task::GatewayListener, move || accept(listener.clone(), entrance.clone()))
         };
         Self { tasks: (0..ACCEPTORS).map(start_one).collect() }
@@ -60,6 +63,7 @@ impl Drop for Acceptors {
 #[derive(Debug, Clone)]
 struct Entrance {
     handler: Arc<ConnectionHandler>,
+    proxy_protocol: ProxyProtocol,
     tls: Option<Arc<TlsAcceptor>>,
     redirect: Option<Arc<HttpsRedirect>>,
     stopped: watch::Receiver<bool>,
@@ -86,7 +90,7 @@ async fn accept(listener: Listener, entrance: Entrance) {
 /// Serves a connection in a task of its own. A panic closes it, and is counted and logged.
 fn serve(entrance: Entrance, stream: TcpStream, peer: SocketAddr) {
     spawn(Task::GatewayConnection, async move {
-        let Entrance { handler, tls, redirect, stopped } = entrance;
-        handler.serve(stream, peer, tls.as_deref(), redirect, &stopped).await;
+        let Entrance { handler, proxy_protocol, tls, redirect, stopped } = entrance;
+        handler.serve(stream, peer, proxy_protocol, tls.as_deref(), redirect, &stopped).await;
     });
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gatepost_edge::HttpsRedirect;
+use gatepost_edge::{HttpsRedirect, client_ip};
 use gatepost_runtime::error_chain;
 use pingora::apps::{HttpServerApp as _, ReusedHttpStream};
 use pingora::protocols::Stream;
@@ -13,10 +13,12 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::app::App;
-use super::connection_limits::ConnectionLimits;
+use super::connection_limits::{ConnectionLimits, ConnectionSlot};
+use super::proxy_header::{ProxyHeaderError, read_client};
 use super::socket::Socket;
 use crate::header_guard::GuardedStream;
 use crate::metrics::Metrics;
+use crate::options::ProxyProtocol;
 use crate::snapshot::CurrentSnapshot;
 use crate::tls::{TlsAcceptor, TlsSession, TlsSocket};
 
@@ -44,8 +46,9 @@ impl ConnectionHandler {
     /// Serves a connection until it ends. It counts from its first byte on, so also while it shakes hands.
     pub(super) async fn serve(
         &self,
-        stream: TcpStream,
+        mut stream: TcpStream,
         peer: SocketAddr,
+        proxy_protocol: ProxyProtocol,
         tls: Option<&TlsAcceptor>,
         redirect: Option<Arc<HttpsRedirect>>,
         stopped: &watch::Receiver<bool>,
@@ -55,12 +58,44 @@ impl ConnectionHandler {
             let slot = self.limits.try_acquire(peer.ip().to_canonical(), &snapshot);
             (snapshot.limits.header_timeout, snapshot.limits.max_requests_per_connection, slot)
         };
-        let Some(_slot) = slot else { return };
+        let Some(slot) = slot else { return };
+        let (client, _slot) = match proxy_protocol {
+            ProxyProtocol::Off => (peer, slot),
+            ProxyProtocol::Required => match self.find_proxied_client(&mut stream, peer, slot).await {
+                Some(found) => found,
+                None => return,
+            },
+        };
         // One that has ended already needs no answer.
-        let Ok(socket) = Socket::new(stream, peer) else { return };
+        let Ok(socket) = Socket::new(stream, client) else { return };
         let Some((stream, session)) = self.secure(socket, tls).await else { return };
         let stream = Box::new(GuardedStream::new(stream, session, redirect, header_timeout));
         self.serve_requests(stream, stopped, max_requests).await;
+    }
+
+    /// Returns the client that a proxy names at the start of a connection, or the proxy itself if it names none, with
+    /// the slot of that client. None if there is no header from a trusted proxy, which was counted, or if there is no
+    /// slot.
+    async fn find_proxied_client(
+        &self,
+        stream: &mut TcpStream,
+        proxy: SocketAddr,
+        slot: ConnectionSlot,
+    ) -> Option<(SocketAddr, ConnectionSlot)> {
+        let is_trusted = client_ip::is_trusted(&proxy.ip().to_canonical(), &self.current.load().policy.trusted_proxies);
+        let named = if is_trusted { read_client(stream).await } else { Err(ProxyHeaderError::Untrusted) };
+        self.metrics.record_proxy_header(named.as_ref().err());
+        match named {
+            Ok(None) => Some((proxy, slot)),
+            Ok(Some(client)) => {
+                let slot = self.limits.reassign(slot, client.ip().to_canonical(), &self.current.load())?;
+                Some((client, slot))
+            }
+            Err(error) => {
+                tracing::debug!(%proxy, error = %error_chain(&error), "a connection without a PROXY header was closed");
+                None
+            }
+        }
     }
 
     /// Returns the stream of requests, with its TLS; none if the handshake failed, which was counted.

@@ -27,16 +27,30 @@ impl ConnectionLimits {
             self.refuse("too-many");
             return None;
         }
+        self.assign(open, address, snapshot)
+    }
+
+    /// Returns the slot for another address, whose connection it has turned out to be, or none if that has too many.
+    pub(crate) fn reassign(
+        &self,
+        slot: ConnectionSlot,
+        address: IpAddr,
+        snapshot: &Snapshot,
+    ) -> Option<ConnectionSlot> {
+        self.assign(slot.open, address, snapshot)
+    }
+
+    fn assign(&self, open: OpenConnection, address: IpAddr, snapshot: &Snapshot) -> Option<ConnectionSlot> {
         // The connections of a trusted proxy are those of all its clients.
         if client_ip::is_trusted(&address, &snapshot.policy.trusted_proxies) {
-            return Some(ConnectionSlot { _open: open, _client_slot: None });
+            return Some(ConnectionSlot { open, _client_slot: None });
         }
         let client_slot = self.per_client.try_acquire(address, snapshot.limits.max_connections_per_address);
         if client_slot.is_none() {
             self.refuse("too-many-of-address");
             return None;
         }
-        Some(ConnectionSlot { _open: open, _client_slot: client_slot })
+        Some(ConnectionSlot { open, _client_slot: client_slot })
     }
 
     fn refuse(&self, reason: &'static str) {
@@ -46,7 +60,7 @@ impl ConnectionLimits {
 
 /// An open connection, counted until it is dropped.
 pub(crate) struct ConnectionSlot {
-    _open: OpenConnection,
+    open: OpenConnection,
     _client_slot: Option<ClientSlot>,
 }
 

@@ -151,6 +151,12 @@ impl Fixture {
         assert!(waited.is_ok(), "{:?}", self.upstream_tries());
     }
 
+    /// Returns outcome and value of each series of `gatepost_proxy_protocol_connections_total`, in order.
+    pub(crate) fn proxy_protocol_outcomes(&self) -> Vec<(String, u64)> {
+        let series = self.series("gatepost_proxy_protocol_connections_total");
+        series.iter().map(|series| (label(series, "outcome"), series.get_counter().get_value() as u64)).collect()
+    }
+
     /// Returns the number of responses in `gatepost_upstream_duration_seconds`.
     pub(crate) fn upstream_headers(&self) -> u64 {
         let series = self.series("gatepost_upstream_duration_seconds");

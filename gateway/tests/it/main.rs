@@ -10,6 +10,7 @@ mod limits;
 mod page_credentials;
 mod path_rules;
 mod pipelining;
+mod proxy_protocol;
 mod raw_requests;
 mod reload;
 mod request_line;
