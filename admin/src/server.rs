@@ -1,6 +1,6 @@
 //! The server of the admin API.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,9 +25,11 @@ const MAX_CONNECTIONS_PER_CLIENT: usize = 800;
 const TASKS: ServerTasks = ServerTasks { listener: Task::AdminListener, connection: Task::AdminConnection };
 
 /// The address of an admin API, and its clients.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ListenOptions {
     pub listen: SocketAddr,
+    /// Socket that somebody else has bound, in place of one for the address.
+    pub socket: Option<TcpListener>,
     /// Host names that clients use, in addition to addresses and `localhost`.
     pub hosts: Vec<String>,
     /// True if all clients connect through a proxy.
@@ -73,7 +75,7 @@ impl ControlPlaneServer {
             has_dashboard: dashboard.is_some(),
         };
         let of_a_client = if options.is_behind_proxy { MAX_CONNECTIONS } else { MAX_CONNECTIONS_PER_CLIENT };
-        let address = options.listen;
+        let (address, socket) = (options.listen, options.socket);
         let hosts = HostRule::new(options.hosts, address, options.is_behind_proxy);
         let app = MapRequestLayer::new(api::trim_trailing_slash).layer(api::router(
             state,
@@ -82,6 +84,7 @@ impl ControlPlaneServer {
         ));
         let options = ServerOptions {
             address,
+            socket: socket.as_ref(),
             listener: "admin",
             caps: Caps { total: MAX_CONNECTIONS, per_client: of_a_client, overload_policy: OverloadPolicy::Refuse },
             tasks: TASKS,

@@ -24,6 +24,7 @@ mod reload;
 mod self_signed;
 mod signals;
 mod store;
+mod systemd;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ use mimalloc::MiMalloc;
 
 use crate::cli::{Cli, Command};
 use crate::commands::UsageError;
+use crate::systemd::InheritedSockets;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -58,15 +60,19 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a cryptography provider was installed before"))?;
+    // Before the first thread: it removes variables from the environment.
+    let sockets = InheritedSockets::take()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let options = cli.options;
     let result = runtime.block_on(async {
         match cli.command {
             Command::Demo(demo) => commands::demo::run(&demo).await,
-            Command::Up(up) => commands::up::run(&options, &up).await,
-            Command::Gateway => commands::gateway::run(&options).await,
-            Command::ControlPlane(control_plane) => commands::control_plane::run(&options, &control_plane).await,
-            Command::Deliverer => commands::deliverer::run(&options).await,
+            Command::Up(up) => commands::up::run(&options, &up, sockets).await,
+            Command::Gateway => commands::gateway::run(&options, sockets).await,
+            Command::ControlPlane(control_plane) => {
+                commands::control_plane::run(&options, &control_plane, sockets).await
+            }
+            Command::Deliverer => commands::deliverer::run(&options, sockets).await,
             Command::Listen(listen) => commands::listen::run(&options, listen).await,
             Command::Trigger(trigger) => commands::trigger::run(&options, trigger).await,
             Command::Dashboard(dashboard) => commands::dashboard::run(&options, &dashboard).await,

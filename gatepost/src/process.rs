@@ -16,6 +16,7 @@ use gatepost_ops::{DependencyState, OpsServer, Readiness};
 use gatepost_runtime::{Task, error_chain, supervise};
 use gatepost_store::Store;
 use gatepost_verify::{ReplicaSync, VerifyOptions};
+use parking_lot::Mutex;
 use prometheus::Registry;
 
 use crate::config::{Config, ConfigSource, DashboardConfig, GatewayConfig};
@@ -25,6 +26,7 @@ use crate::probes::{self, RoutesWithoutProject, StoreOutage, StoreProbe};
 use crate::reload::{self, ReloadContext, Reloader};
 use crate::signals::Signals;
 use crate::store::{self, StoreInit};
+use crate::systemd::{self, ListenerSockets, Place, ServiceManager};
 use crate::{config_watch, log, master_key};
 
 /// Ratio of the capacity of the key cache to that of the cache of unknown keys.
@@ -44,6 +46,9 @@ pub(crate) struct Process {
     rate_limiter: RateLimiter,
     routes_without_project: RoutesWithoutProject,
     ops: OpsServer,
+    service_manager: ServiceManager,
+    /// Sockets of the parts that have not started.
+    sockets: Mutex<ListenerSockets>,
 }
 
 /// Reason for which a process ends.
@@ -72,6 +77,7 @@ impl Process {
     pub(crate) async fn start(
         signals: &mut Signals,
         config: Config,
+        mut sockets: ListenerSockets,
         init: StoreInit,
         outage: StoreOutage,
     ) -> anyhow::Result<Option<Self>> {
@@ -79,15 +85,18 @@ impl Process {
         log::init(&config.log_filter, &registry)?;
         gatepost_runtime::register_panic_metric(&registry)?;
         readiness.set("process", DependencyState::not_ready("starting"));
-        let ops = OpsServer::start(config.ops.clone(), readiness.clone(), registry.clone())
+        let ops = OpsServer::start(config.ops.clone(), sockets.take(&Place::Ops), readiness.clone(), registry.clone())
             .await
             .with_context(|| not_started("operations server", "--ops-listen", "ops.listen"))?;
+        let service_manager = ServiceManager::of_environment();
+        systemd::start_reporting(&service_manager, &readiness, ops.address())?;
         let clock: Arc<dyn Clock> = Arc::new(gatepost_store::clock::SystemClock);
         let master = master_key::find_or_create(&config.store)?;
         let opening = store::open_with_retry(&config, &clock, &master, init, &readiness);
         let store = tokio::select! {
             opened = opening => opened?,
             () = signals.wait_for_stop() => {
+                service_manager.report_stopping();
                 tracing::info!("stopped while waiting for the store");
                 return Ok(None);
             }
@@ -110,7 +119,19 @@ impl Process {
         supervise(Task::StoreProbe, move || Arc::clone(&probe).run());
         let rate_limiter =
             RateLimiter::start(store.single_cell().clone(), Arc::clone(&clock), config.outage_policy, &registry)?;
-        Ok(Some(Self { config, store, clock, registry, readiness, rate_limiter, routes_without_project, ops }))
+        let sockets = Mutex::new(sockets);
+        Ok(Some(Self {
+            config,
+            store,
+            clock,
+            registry,
+            readiness,
+            rate_limiter,
+            routes_without_project,
+            ops,
+            service_manager,
+            sockets,
+        }))
     }
 
     /// Returns the address of the operations server.
@@ -127,6 +148,7 @@ impl Process {
             version = env!("CARGO_PKG_VERSION"),
             "started"
         );
+        self.service_manager.report_ready();
     }
 
     /// Waits for a signal or for a task that panics repeatedly, then reports the process as draining.
@@ -138,6 +160,7 @@ impl Process {
         };
         tracing::info!("draining");
         self.readiness.drain();
+        self.service_manager.report_stopping();
         ended
     }
 
@@ -146,7 +169,11 @@ impl Process {
         let tls = read_tls(config, self.clock.now())?;
         let mut listeners = Vec::with_capacity(config.listeners.len());
         for listener in &config.listeners {
-            let bound = gatepost_gateway::bind(&listener.options);
+            let socket = self.sockets.lock().take(&Place::Gateway(listener.options.name.clone()));
+            let bound = match socket {
+                Some(socket) => gatepost_gateway::adopt(socket, &listener.options),
+                None => gatepost_gateway::bind(&listener.options),
+            };
             listeners.push(bound.with_context(|| not_started("gateway", "--listen", "gateway.listen"))?);
         }
         let options = VerifyOptions {
@@ -195,6 +222,7 @@ impl Process {
             routes_without_project: self.routes_without_project.clone(),
             clock: Arc::clone(&self.clock),
             readiness: self.readiness.clone(),
+            service_manager: self.service_manager.clone(),
         };
         let reloader = Arc::new(Reloader::new(context, &self.registry)?);
         config_watch::start(&reloader);
@@ -222,6 +250,7 @@ impl Process {
         let config = &self.config.control_plane;
         let options = ListenOptions {
             listen: config.listen,
+            socket: self.sockets.lock().take(&Place::Admin),
             hosts: config.hosts.clone(),
             is_behind_proxy: config.is_behind_proxy,
             unknown_members: config.unknown_members,

@@ -15,6 +15,7 @@ use prometheus::Registry;
 use crate::config::{ConfigSource, Settings};
 use crate::gateway_setup::{gateway_options, listener_options, read_tls};
 use crate::probes::RoutesWithoutProject;
+use crate::systemd::ServiceManager;
 use metrics::ReloadMetrics;
 
 /// Subject of warnings in `/readyz`.
@@ -29,6 +30,7 @@ pub(crate) struct Reloader {
     routes_without_project: RoutesWithoutProject,
     clock: Arc<dyn Clock>,
     readiness: Readiness,
+    service_manager: ServiceManager,
     metrics: ReloadMetrics,
     /// The file as it was when it was last read.
     read: Mutex<Option<FileStamp>>,
@@ -44,6 +46,7 @@ pub(crate) struct ReloadContext {
     pub(crate) routes_without_project: RoutesWithoutProject,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) readiness: Readiness,
+    pub(crate) service_manager: ServiceManager,
 }
 
 /// A configuration that was taken over.
@@ -63,10 +66,22 @@ pub(crate) fn start(reloader: &Arc<Reloader>) {
 
 impl Reloader {
     pub(crate) fn new(context: ReloadContext, registry: &Registry) -> prometheus::Result<Self> {
-        let ReloadContext { source, started_with, gateway, routes_without_project, clock, readiness } = context;
+        let ReloadContext { source, started_with, gateway, routes_without_project, clock, readiness, service_manager } =
+            context;
         let read = Mutex::new(source.file().and_then(FileStamp::of));
         let (metrics, turn) = (ReloadMetrics::register(registry, clock.now())?, tokio::sync::Mutex::default());
-        Ok(Self { source, started_with, gateway, routes_without_project, clock, readiness, metrics, read, turn })
+        Ok(Self {
+            source,
+            started_with,
+            gateway,
+            routes_without_project,
+            clock,
+            readiness,
+            service_manager,
+            metrics,
+            read,
+            turn,
+        })
     }
 
     /// Reads the configuration again and takes it over. The result is logged, counted and reported in `/readyz`.
@@ -75,6 +90,7 @@ impl Reloader {
     /// All errors of the configuration. The old one stays.
     pub(crate) async fn reload(&self) -> anyhow::Result<Reloaded> {
         let _turn = self.turn.lock().await;
+        self.service_manager.report_reloading();
         let result = self.take_over().await;
         let warning = match &result {
             Ok(Reloaded { need_restart }) if need_restart.is_empty() => None,
@@ -88,6 +104,7 @@ impl Reloader {
             (Ok(_), Some(warning)) => tracing::warn!("the configuration was reloaded; {warning}"),
             (Err(_), warning) => tracing::warn!(error = warning, "the configuration was not reloaded"),
         }
+        self.service_manager.report_reloaded();
         result
     }
 

@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use crate::header_state::HeaderState;
+use crate::in_flight::InFlightGuard;
 use crate::request_framing::HeaderEndScanner;
 use crate::request_line::{LeadingLineEnds, RequestLineState};
 use crate::tls::TlsSession;
@@ -46,6 +47,8 @@ pub(crate) struct GuardedStream {
     deadline: Option<Instant>,
     /// Made only if a header does not come in one read.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Held until the first request has begun.
+    before_request: Option<InFlightGuard>,
 }
 
 impl GuardedStream {
@@ -68,7 +71,14 @@ impl GuardedStream {
             header_bytes: 0,
             deadline: Some(Instant::now() + timeout),
             timer: None,
+            before_request: None,
         }
+    }
+
+    /// Holds a guard until the first request has begun, or the connection has ended.
+    pub(crate) fn hold_until_request(mut self, guard: InFlightGuard) -> Self {
+        self.before_request = Some(guard);
+        self
     }
 
     /// Resets the check of the request line with the first bytes after a request.
@@ -199,6 +209,7 @@ impl AsyncRead for GuardedStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.state.is_header_read() {
+            self.before_request = None;
             self.deadline = None;
             self.timer = None;
             return self.poll_body(context, buffer);
@@ -210,6 +221,7 @@ impl AsyncRead for GuardedStream {
 impl AsyncWrite for GuardedStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         // A response ends the header's deadline, even if nothing was read since.
+        self.before_request = None;
         self.deadline = None;
         self.timer = None;
         Pin::new(&mut self.stream).poll_write(context, bytes)
@@ -228,6 +240,7 @@ impl AsyncWrite for GuardedStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.before_request = None;
         self.deadline = None;
         self.timer = None;
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)

@@ -1,11 +1,12 @@
-//! Count of requests in flight, so that a drain ends as soon as there are none.
+//! Counts of what a drain waits for, so that it ends as soon as there is none: requests in flight, and connections whose
+//! first request has not come.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// The count of one gateway. Clones share it.
+/// One count of a gateway. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct InFlight(Arc<Count>);
 

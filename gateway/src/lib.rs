@@ -1,6 +1,6 @@
 //! The gateway: a Pingora proxy that forwards requests whose key permits them, and identifies the key to the upstream.
 //!
-//! [`bind`] and [`Gateway::start`] start one, [`Gateway::reload`] changes its configuration. `gatepost-edge` decides
+//! [`bind`] or [`adopt`], and [`Gateway::start`] start one, [`Gateway::reload`] changes its configuration. `gatepost-edge` decides
 //! on requests; this crate is its caller in Pingora's phases.
 
 #![allow(missing_docs, reason = "called only within this workspace, where a comment that repeats a name adds nothing")]
@@ -55,7 +55,7 @@ pub use gatepost_edge::{
 };
 pub use header_edits::{ParseHeaderNameError, parse_request_header_name, parse_response_header_name};
 pub use header_rules::StripMode;
-pub use listen::{Listener, bind};
+pub use listen::{Listener, adopt, bind};
 pub use options::{GatewayLimits, GatewayOptions, ListenerOptions, ProxyProtocol, UpstreamOptions};
 pub use pass_header::{ParsePassHeaderError, PassHeader};
 pub use resolve_error::ResolveError;

@@ -12,7 +12,7 @@ mod socket;
 
 pub(crate) use app::build_app;
 pub(crate) use connection_handler::ConnectionHandler;
-pub use listener::{Listener, bind};
+pub use listener::{Listener, adopt, bind};
 pub(crate) use listeners::{ListenerContext, Listeners};
 pub(crate) use proxy_header::ProxyHeaderError;
 pub(crate) use running_listener::RunningListener;

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,8 +53,10 @@ pub struct ServerTasks {
 /// Options of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerOptions<'a> {
-    /// Address to listen on.
+    /// Address to listen on, unless there is a socket.
     pub address: SocketAddr,
+    /// Socket that somebody else has bound.
+    pub socket: Option<&'a std::net::TcpListener>,
     /// Label of the listener in metrics.
     pub listener: &'a str,
     /// Limits on the number of connections.
@@ -108,7 +111,11 @@ impl HttpServer {
         S::Future: Send,
     {
         let listen_error = |error| StartError::Address(options.address, error);
-        let listener = Arc::new(listen(options.address).map_err(listen_error)?);
+        let socket = match options.socket {
+            Some(socket) => adopt(socket),
+            None => bind(options.address),
+        };
+        let listener = Arc::new(socket.and_then(listen).map_err(listen_error)?);
         let address = listener.local_addr().map_err(listen_error)?;
         let metrics = Metrics::register(options.registry, options.listener)?;
         let (stop, stopped) = watch::channel(false);
@@ -145,12 +152,23 @@ impl HttpServer {
     }
 }
 
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn adopt(socket: &std::net::TcpListener) -> std::io::Result<TcpSocket> {
+    socket.set_nonblocking(true)?;
+    let descriptor = OwnedFd::from(socket.try_clone()?);
+    Ok(TcpSocket::from_std_stream(descriptor.into()))
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// A socket that listens already goes on.
+fn listen(socket: TcpSocket) -> std::io::Result<TcpListener> {
     // Accepted sockets inherit it.
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-    socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
@@ -313,6 +331,7 @@ mod tests {
             );
         let options = ServerOptions {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
+            socket: None,
             listener: "test",
             caps: Caps { total: connections, per_client: connections, overload_policy: crate::OverloadPolicy::Refuse },
             tasks: TASKS,

@@ -73,6 +73,20 @@ impl Readiness {
         self.lock().is_draining = true;
     }
 
+    /// Returns the state in one line for people: ready or not, why not, and how many warnings there are.
+    pub fn summary(&self) -> String {
+        let report = self.report();
+        if report.ready && report.warnings.is_empty() {
+            return "ready".to_owned();
+        }
+        if report.ready {
+            return format!("ready; warnings: {}", report.warnings.join("; "));
+        }
+        let waiting = report.dependencies.iter().filter(|(_, state)| *state != "ready");
+        let reasons: Vec<String> = waiting.map(|(name, state)| format!("{name}: {state}")).collect();
+        format!("not ready: {}", reasons.join(", "))
+    }
+
     pub(crate) fn report(&self) -> ReadinessReport {
         let state = self.lock();
         let mut dependencies: BTreeMap<&'static str, String> =
@@ -114,12 +128,15 @@ mod tests {
         let report = readiness.report();
         assert!(!report.ready);
         assert_eq!(report.dependencies["store"], "no response");
+        assert_eq!(readiness.summary(), "not ready: store: no response");
         readiness.set("store", DependencyState::Ready);
         assert!(readiness.report().ready);
         readiness.warn("disk", vec!["the disk is nearly full".to_owned()]);
         assert!(readiness.report().ready);
         assert_eq!(readiness.report().warnings, ["the disk is nearly full"]);
+        assert_eq!(readiness.summary(), "ready; warnings: the disk is nearly full");
         readiness.warn("disk", vec![]);
+        assert_eq!(readiness.summary(), "ready");
         assert!(readiness.report().warnings.is_empty());
         readiness.drain();
         assert!(!readiness.report().ready);

@@ -1,6 +1,6 @@
 //! The server of the operations endpoints.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -37,11 +37,16 @@ pub struct OpsServer {
 }
 
 impl OpsServer {
-    /// Starts the server. To be called before anything else starts: a starting process is alive and not ready.
+    /// Starts the server, on a socket that somebody else has bound if there is one. To be called before anything else starts: a starting process is alive and not ready.
     ///
     /// # Errors
     /// Fails if the address cannot be bound, or if the metrics are already registered.
-    pub async fn start(options: OpsOptions, readiness: Readiness, registry: Registry) -> Result<Self, StartError> {
+    pub async fn start(
+        options: OpsOptions,
+        socket: Option<TcpListener>,
+        readiness: Readiness,
+        registry: Registry,
+    ) -> Result<Self, StartError> {
         register_version(&registry);
         register_process(&registry);
         let host_rule = HostRule::new(options.hosts, options.listen, false);
@@ -56,8 +61,14 @@ impl OpsServer {
             .with_state((registry.clone(), Arc::new(Semaphore::new(1))))
             .fallback(|| async { StatusCode::NOT_FOUND })
             .layer(from_fn_with_state(host_rule, check_host));
-        let options =
-            ServerOptions { address: options.listen, listener: "ops", caps: CAPS, tasks: TASKS, registry: &registry };
+        let options = ServerOptions {
+            address: options.listen,
+            socket: socket.as_ref(),
+            listener: "ops",
+            caps: CAPS,
+            tasks: TASKS,
+            registry: &registry,
+        };
         Ok(Self { server: HttpServer::start(options, pages.merge(probes)).await? })
     }
 

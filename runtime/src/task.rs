@@ -61,6 +61,8 @@ tasks! {
     OpsListener = "ops-listener", Process;
     /// Serves a connection of `/metrics`, `/livez` and `/readyz`.
     OpsConnection = "ops-connection", Temporary;
+    /// Reports the state of the process to the service manager.
+    ServiceManager = "service-manager", Process;
     /// Accepts commands on the control socket (Unix).
     ControlSocket = "control-socket", Process;
     /// Executes a command from the control socket.

@@ -140,6 +140,7 @@ impl Fixture {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let options = ListenOptions {
             listen,
+            socket: None,
             hosts: Vec::new(),
             is_behind_proxy: false,
             dashboard: Some(DashboardOptions { origin: None, session_ttl: Duration::from_secs(12 * 3600) }),

@@ -5,11 +5,17 @@ use crate::probes::StoreOutage;
 use crate::process::{Process, stop_control_plane};
 use crate::signals::Signals;
 use crate::store::StoreInit;
+use crate::systemd::{InheritedSockets, Part};
 
-pub(crate) async fn run(options: &Options, control_plane: &ControlPlaneOptions) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    options: &Options,
+    control_plane: &ControlPlaneOptions,
+    sockets: InheritedSockets,
+) -> anyhow::Result<()> {
     let mut signals = Signals::install()?;
     let config = super::load_for_shared_store(options)?;
-    let started = Process::start(&mut signals, config, StoreInit::MustExist, StoreOutage::NotReady).await?;
+    let sockets = sockets.assign(&config, &[Part::ControlPlane])?;
+    let started = Process::start(&mut signals, config, sockets, StoreInit::MustExist, StoreOutage::NotReady).await?;
     let Some(process) = started else { return Ok(()) };
     let server = process.start_control_plane(process.build_use_cases()?).await?;
     let deliverer = if control_plane.no_deliverer { None } else { Some(process.start_deliverer()?) };

@@ -5,11 +5,13 @@ use crate::probes::StoreOutage;
 use crate::process::Process;
 use crate::signals::Signals;
 use crate::store::StoreInit;
+use crate::systemd::InheritedSockets;
 
-pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
+pub(crate) async fn run(options: &Options, sockets: InheritedSockets) -> anyhow::Result<()> {
     let mut signals = Signals::install()?;
     let config = super::load_for_shared_store(options)?;
-    let started = Process::start(&mut signals, config, StoreInit::MustExist, StoreOutage::NotReady).await?;
+    let sockets = sockets.assign(&config, &[])?;
+    let started = Process::start(&mut signals, config, sockets, StoreInit::MustExist, StoreOutage::NotReady).await?;
     let Some(process) = started else { return Ok(()) };
     let deliverer = process.start_deliverer()?;
     let ended = process.run(&mut signals).await;

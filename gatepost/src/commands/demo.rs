@@ -18,6 +18,7 @@ use crate::probes::StoreOutage;
 use crate::process::{Process, stop_control_plane};
 use crate::signals::Signals;
 use crate::store::StoreInit;
+use crate::systemd::ListenerSockets;
 
 /// Default ports, used if they are free.
 const GATEWAY_PORT: u16 = 8080;
@@ -31,7 +32,14 @@ pub(crate) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
     let store = format!("embedded:{}", directory.path().join("store").display());
     let mut signals = Signals::install()?;
     let config = demo_config(&store, upstream)?;
-    let started = Process::start(&mut signals, config, StoreInit::CreateIfMissing, StoreOutage::NotReady).await?;
+    let started = Process::start(
+        &mut signals,
+        config,
+        ListenerSockets::default(),
+        StoreInit::CreateIfMissing,
+        StoreOutage::NotReady,
+    )
+    .await?;
     let Some(process) = started else { return Ok(()) };
     let use_cases = process.build_use_cases()?;
     let first = NewAccessKey { account_name: None, project: None, role: Role::Admin, name: "demo".to_owned() };

@@ -23,6 +23,7 @@ use crate::process::{Process, stop_control_plane};
 use crate::reload::Reloader;
 use crate::signals::Signals;
 use crate::store::StoreInit;
+use crate::systemd::{InheritedSockets, Part};
 use crate::{output, private_file, self_signed};
 
 use super::UsageError;
@@ -32,10 +33,12 @@ const FIRST_ACCESS_KEY_FILE: &str = "first-access-key";
 /// File of the key until it is committed to the store.
 const PENDING_ACCESS_KEY_FILE: &str = "first-access-key.new";
 
-pub(crate) async fn run(options: &Options, up: &UpOptions) -> anyhow::Result<()> {
+pub(crate) async fn run(options: &Options, up: &UpOptions, sockets: InheritedSockets) -> anyhow::Result<()> {
     let mut signals = Signals::install()?;
     let (source, config) = load(options, up)?;
-    let started = Process::start(&mut signals, config, StoreInit::CreateIfMissing, StoreOutage::NotReady).await?;
+    let sockets = sockets.assign(&config, &[Part::Gateway, Part::ControlPlane])?;
+    let started =
+        Process::start(&mut signals, config, sockets, StoreInit::CreateIfMissing, StoreOutage::NotReady).await?;
     let Some(process) = started else { return Ok(()) };
     let use_cases = process.build_use_cases()?;
     let gateway = process.start_gateway().await?;

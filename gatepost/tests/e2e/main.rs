@@ -60,6 +60,7 @@ mod snippets;
 #[cfg(feature = "long")]
 mod soak;
 mod startup;
+mod systemd;
 mod terminal;
 mod test_cluster;
 mod unknown_members;

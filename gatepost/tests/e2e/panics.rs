@@ -2,6 +2,7 @@
 //! points, which only exist in debug builds, make each task panic once.
 
 use std::collections::HashMap;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
@@ -54,6 +55,12 @@ fn tasks_except(others: &[&[Task]]) -> Vec<Task> {
 /// Returns the URL of a server by a name, which is resolved again and again.
 fn named_url(server: &MockServer) -> String {
     format!("http://localhost:{}", server.address().port())
+}
+
+/// Returns a service manager that reads nothing, and the name of its socket.
+fn service_manager(directory: &Path) -> (UnixDatagram, String) {
+    let path = directory.join("notify");
+    (UnixDatagram::bind(&path).unwrap(), path.display().to_string())
 }
 
 /// Returns the number of panics of each task.
@@ -168,7 +175,8 @@ async fn each_task_of_a_process_with_an_embedded_store_panics_alone() {
     let toml = format!("{listener}[gateway.listener.tls]\ncertificates = [{certificate}]\n");
     std::fs::write(directory.path().join("gatepost.toml"), toml).unwrap();
     let tasks = tasks_except(&[&DEMO_TASKS, &REDIS_TASKS]);
-    let environment = [("FAIL_POINTS", fail_points(&tasks))];
+    let (_manager, notify_socket) = service_manager(directory.path());
+    let environment = [("FAIL_POINTS", fail_points(&tasks)), ("NOTIFY_SOCKET", notify_socket)];
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
     let up = Gatepost::start_with(directory.path(), &["up", "--upstream", &named_url(&upstream)], &environment).await;
     check_each_panics_once(up, &read_first_access_key(directory.path()), directory.path(), &tasks).await;
@@ -179,7 +187,8 @@ async fn each_task_of_a_process_on_redis_panics_alone() {
     let (directory, redis, upstream) = (tempfile::tempdir().unwrap(), RedisServer::start(), MockServer::start());
     let access_key = create_access_key(&redis.url());
     let tasks = tasks_except(&[&DEMO_TASKS, &EMBEDDED_TASKS, &IMPORT_TASKS, &TLS_TASKS]);
-    let environment = [("FAIL_POINTS", fail_points(&tasks))];
+    let (_manager, notify_socket) = service_manager(directory.path());
+    let environment = [("FAIL_POINTS", fail_points(&tasks)), ("NOTIFY_SOCKET", notify_socket)];
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
     let arguments = ["up", "--upstream", &named_url(&upstream), "--store", &redis.url()];
     let up = Gatepost::start_with(Path::new(EMPTY_DIRECTORY), &arguments, &environment).await;

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -60,6 +61,18 @@ pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
 pub(crate) fn command_of(program: &Path, directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(directory).env_clear().env("GATEPOST_MASTER_KEY", MASTER_KEY);
+    command
+}
+
+/// Returns a command that hands over a listening socket: the shell moves it to the first descriptor of those.
+pub(crate) fn command_with_socket(directory: &Path, arguments: &[&str], name: &str, socket: &TcpListener) -> Command {
+    let arguments: Vec<&str> = arguments.iter().copied().chain(ANY_PORTS).collect();
+    let program = command(directory, &arguments);
+    let mut command = command_of(Path::new("/bin/sh"), directory, &[]);
+    command.args(["-c", "exec 3<&0 </dev/null; LISTEN_PID=$$ exec \"$0\" \"$@\""]);
+    command.arg(program.get_program()).args(program.get_args());
+    command.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", name);
+    command.stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())));
     command
 }
 
@@ -206,6 +219,25 @@ impl Gatepost {
     pub(crate) fn path_in_process(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.child.id()));
         root.join(path.strip_prefix("/").unwrap())
+    }
+
+    /// Starts a process to which a listening socket was handed over under a name, as systemd does, and waits until it is
+    /// ready.
+    pub(crate) async fn start_with_socket(
+        directory: &Path,
+        arguments: &[&str],
+        name: &str,
+        socket: &TcpListener,
+    ) -> Self {
+        Self::spawn(command_with_socket(directory, arguments, name, socket)).await
+    }
+
+    /// Starts a process by another program, which names the sockets, and waits until it is ready.
+    pub(crate) async fn start_by(mut starter: Command, directory: &Path, arguments: &[&str]) -> Self {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(ANY_PORTS).collect();
+        let program = command(directory, &arguments);
+        starter.arg(program.get_program()).args(program.get_args()).current_dir(directory);
+        Self::spawn(starter).await
     }
 
     async fn spawn(command: Command) -> Self {

@@ -5,15 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use gatepost_edge::HttpsRedirect;
 use gatepost_runtime::{Task, error_chain, spawn, supervise};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::connection_handler::ConnectionHandler;
+use super::connection_handler::{ConnectionHandler, ConnectionSetup};
 use super::listener::Listener;
-use crate::options::ProxyProtocol;
 use crate::tls::TlsAcceptor;
 
 /// Tasks that accept connections of one listener. More than one spreads a burst over cores.
@@ -36,12 +34,14 @@ impl Acceptors {
         handler: &Arc<ConnectionHandler>,
         stopped: &watch::Receiver<bool>,
     ) -> Self {
-        let redirect = listener.options.redirect.clone().map(Arc::new);
+        let setup = ConnectionSetup {
+            proxy_protocol: listener.options.proxy_protocol,
+            tls: tls.map(Arc::clone),
+            redirect: listener.options.redirect.clone().map(Arc::new),
+        };
         let start_one = |_| {
             let (listener, handler, stopped) = (listener.clone(), Arc::clone(handler), stopped.clone());
-            let (tls, redirect) = (tls.map(Arc::clone), redirect.clone());
-            let proxy_protocol = listener.options.proxy_protocol;
-            let entrance = Entrance { handler, proxy_protocol, tls, redirect, stopped };
+            let entrance = Entrance { handler, setup: setup.clone(), stopped };
             supervise(Task::GatewayListener, move || accept(listener.clone(), entrance.clone()))
         };
         Self { tasks: (0..ACCEPTORS).map(start_one).collect() }
@@ -63,9 +63,7 @@ impl Drop for Acceptors {
 #[derive(Debug, Clone)]
 struct Entrance {
     handler: Arc<ConnectionHandler>,
-    proxy_protocol: ProxyProtocol,
-    tls: Option<Arc<TlsAcceptor>>,
-    redirect: Option<Arc<HttpsRedirect>>,
+    setup: ConnectionSetup,
     stopped: watch::Receiver<bool>,
 }
 
@@ -89,8 +87,9 @@ async fn accept(listener: Listener, entrance: Entrance) {
 
 /// Serves a connection in a task of its own. A panic closes it, and is counted and logged.
 fn serve(entrance: Entrance, stream: TcpStream, peer: SocketAddr) {
+    let before_request = entrance.handler.expect_request();
     spawn(Task::GatewayConnection, async move {
-        let Entrance { handler, proxy_protocol, tls, redirect, stopped } = entrance;
-        handler.serve(stream, peer, proxy_protocol, tls.as_deref(), redirect, &stopped).await;
+        let Entrance { handler, setup, stopped } = entrance;
+        handler.serve(stream, peer, setup, &stopped, before_request).await;
     });
 }

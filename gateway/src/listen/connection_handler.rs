@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gatepost_edge::{HttpsRedirect, client_ip};
 use gatepost_runtime::error_chain;
@@ -17,6 +18,7 @@ use super::connection_limits::{ConnectionLimits, ConnectionSlot};
 use super::proxy_header::{ProxyHeaderError, read_client};
 use super::socket::Socket;
 use crate::header_guard::GuardedStream;
+use crate::in_flight::{InFlight, InFlightGuard};
 use crate::metrics::Metrics;
 use crate::options::ProxyProtocol;
 use crate::snapshot::CurrentSnapshot;
@@ -25,17 +27,45 @@ use crate::tls::{TlsAcceptor, TlsSession, TlsSocket};
 /// Limit in seconds for the first request of a connection. The header's deadline comes earlier.
 const FIRST_KEEPALIVE_S: u64 = 60;
 
+/// How long a stop waits for the first requests of connections that were accepted before.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(2);
+
+/// What a listener makes of its connections.
+#[derive(Debug, Clone)]
+pub(super) struct ConnectionSetup {
+    pub(super) proxy_protocol: ProxyProtocol,
+    pub(super) tls: Option<Arc<TlsAcceptor>>,
+    /// Where all requests are redirected to.
+    pub(super) redirect: Option<Arc<HttpsRedirect>>,
+}
+
 /// Serves connections within their limits.
 pub(crate) struct ConnectionHandler {
     app: Arc<App>,
     current: CurrentSnapshot,
     metrics: Arc<Metrics>,
     limits: ConnectionLimits,
+    /// Connections whose first request has not begun.
+    expecting: InFlight,
 }
 
 impl ConnectionHandler {
     pub(crate) fn new(app: Arc<App>, metrics: Arc<Metrics>, current: CurrentSnapshot) -> Self {
-        Self { app, current, limits: ConnectionLimits::new(Arc::clone(&metrics)), metrics }
+        let limits = ConnectionLimits::new(Arc::clone(&metrics));
+        Self { app, current, limits, metrics, expecting: InFlight::default() }
+    }
+
+    /// Counts a connection that was accepted, until its first request begins or it ends.
+    pub(super) fn expect_request(&self) -> InFlightGuard {
+        self.expecting.enter()
+    }
+
+    /// Waits until the first request of each accepted connection has begun, for a short time at most. A client that has
+    /// just connected sends it now, and would take the end of its connection for a refusal.
+    pub(crate) async fn await_first_requests(&self) {
+        if tokio::time::timeout(FIRST_REQUEST_GRACE, self.expecting.wait_idle()).await.is_err() {
+            tracing::debug!("clients that have sent no request are disconnected");
+        }
     }
 
     /// Closes the connections that wait for a request, and those of requests in flight after their responses.
@@ -48,10 +78,9 @@ impl ConnectionHandler {
         &self,
         mut stream: TcpStream,
         peer: SocketAddr,
-        proxy_protocol: ProxyProtocol,
-        tls: Option<&TlsAcceptor>,
-        redirect: Option<Arc<HttpsRedirect>>,
+        setup: ConnectionSetup,
         stopped: &watch::Receiver<bool>,
+        before_request: InFlightGuard,
     ) {
         let (header_timeout, max_requests, slot) = {
             let snapshot = self.current.load();
@@ -59,7 +88,7 @@ impl ConnectionHandler {
             (snapshot.limits.header_timeout, snapshot.limits.max_requests_per_connection, slot)
         };
         let Some(slot) = slot else { return };
-        let (client, _slot) = match proxy_protocol {
+        let (client, _slot) = match setup.proxy_protocol {
             ProxyProtocol::Off => (peer, slot),
             ProxyProtocol::Required => match self.find_proxied_client(&mut stream, peer, slot).await {
                 Some(found) => found,
@@ -68,8 +97,9 @@ impl ConnectionHandler {
         };
         // One that has ended already needs no answer.
         let Ok(socket) = Socket::new(stream, client) else { return };
-        let Some((stream, session)) = self.secure(socket, tls).await else { return };
-        let stream = Box::new(GuardedStream::new(stream, session, redirect, header_timeout));
+        let Some((stream, session)) = self.secure(socket, setup.tls.as_deref()).await else { return };
+        let stream = GuardedStream::new(stream, session, setup.redirect, header_timeout);
+        let stream = Box::new(stream.hold_until_request(before_request));
         self.serve_requests(stream, stopped, max_requests).await;
     }
 

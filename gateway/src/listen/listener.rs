@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpSocket};
@@ -28,17 +29,34 @@ pub struct Listener {
 /// # Panics
 /// Outside of a runtime.
 pub fn bind(options: &ListenerOptions) -> Result<Listener, StartError> {
+    start(bind_address(options.address), options)
+}
+
+/// Listens on a socket that somebody else has bound, whatever address the options have. If it listens already, the
+/// connections that wait are accepted.
+///
+/// # Errors
+/// [`StartError::Bind`] with the system's error.
+///
+/// # Panics
+/// Outside of a runtime.
+pub fn adopt(socket: std::net::TcpListener, options: &ListenerOptions) -> Result<Listener, StartError> {
+    let socket = socket.set_nonblocking(true).map(|()| TcpSocket::from_std_stream(OwnedFd::from(socket).into()));
+    start(socket, options)
+}
+
+fn start(socket: io::Result<TcpSocket>, options: &ListenerOptions) -> Result<Listener, StartError> {
     let bind_error = |source| StartError::Bind { address: options.address, source };
-    let socket = listen(options.address).map_err(bind_error)?;
+    let socket = socket.and_then(|socket| socket.listen(BACKLOG)).map_err(bind_error)?;
     let address = socket.local_addr().map_err(bind_error)?;
     Ok(Listener { socket: Arc::new(socket), address, options: options.clone() })
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_address(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 impl Listener {

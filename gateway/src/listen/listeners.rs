@@ -133,11 +133,12 @@ impl Listeners {
         self.context.tls_listeners.replace(tls.collect());
     }
 
-    /// Accepts no more, and closes the connections that wait for a request.
+    /// Accepts no more, and closes the connections that wait for a request; new ones after their first.
     pub(crate) async fn stop(&mut self) {
         for running in &mut self.running {
             running.stop().await;
         }
+        self.context.handler.await_first_requests().await;
         self.context.handler.close_idle().await;
     }
 }
