@@ -1,35 +1,30 @@
-//! Control socket: a Unix socket in the directory of an embedded store. The command line uses it to send commands to
-//! the process that holds the store, such as creating access keys, imports and backups. Only the owner of the directory
-//! can connect.
+//! Control socket: a Unix socket through which the command line sends commands to a running process. That in the
+//! directory of an embedded store takes all that concern the store, such as creating access keys, imports and backups;
+//! that of `gateway.control_socket` takes reloads. Only its owner can connect.
 
+mod executor;
+mod location;
 mod message;
 
-use std::fs::File;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use gatepost_control_plane::{ControlPlane, NewAccessKey, PurgeReport, RunMode};
-use gatepost_domain::record::Role;
+use gatepost_control_plane::{NewAccessKey, PurgeReport};
 use gatepost_runtime::{Task, error_chain, spawn, supervise};
-use gatepost_store::{Format, Store, StoreUpgrade};
-use indicatif::ProgressBar;
+use gatepost_store::{Format, StoreUpgrade};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::dashboard_url::{self, DashboardUrl, SignInLink};
-use crate::import::{self, ImportReport, ImportRequest};
-use crate::reload::{self, Reloader};
+use crate::dashboard_url::SignInLink;
+use crate::import::{ImportReport, ImportRequest};
+pub(crate) use executor::{Executor, StoreAccess};
+pub(crate) use location::SocketLocation;
 pub(crate) use message::{ACCOUNT_ADDED, CreatedAccessKey};
 use message::{Request, Response};
 
-const SOCKET_FILE_NAME: &str = "control.sock";
-/// Maximum path length of a socket in bytes: a socket address holds 108, including the terminating zero.
-const MAX_PATH_BYTES: usize = 107;
 /// Maximum size of a request or a response in bytes. Each is one line.
 const MAX_LINE_BYTES: u64 = 16 * 1024;
 /// Timeout of either side for the other: a backup of a large store takes a while.
@@ -38,22 +33,13 @@ const TIMEOUT: Duration = Duration::from_secs(3600);
 /// Error if the running process is of another version.
 const UNEXPECTED_RESPONSE: &str = "the running process returned an unexpected response: it may be of another version";
 
-/// What commands are executed with.
-#[derive(Clone)]
-pub(crate) struct Executor {
-    pub(crate) control_plane: ControlPlane,
-    pub(crate) store: Store,
-    pub(crate) dashboard: Option<DashboardUrl>,
-    pub(crate) reloader: Arc<Reloader>,
-}
-
-/// Listens in a store's directory until the process ends. A failure is only logged as a warning, because everything but
-/// the commands that use the socket works without it.
-pub(crate) fn listen(directory: &Path, executor: Executor) {
-    let listener = match bind(directory) {
+/// Listens until the process ends. A failure is only logged as a warning, because everything but the commands that use
+/// the socket works without it.
+pub(crate) fn listen(location: &SocketLocation, executor: Executor) {
+    let listener = match location.bind() {
         Ok(listener) => listener,
         Err(error) => {
-            let path = directory.join(SOCKET_FILE_NAME);
+            let path = location.path();
             tracing::warn!(
                 error = %error_chain(&error),
                 path = %path.display(),
@@ -80,34 +66,6 @@ async fn accept(listener: Arc<UnixListener>, executor: Executor) {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
-    }
-}
-
-fn bind(directory: &Path) -> std::io::Result<UnixListener> {
-    let path = directory.join(SOCKET_FILE_NAME);
-    // A killed process leaves its socket behind. The lock of the store guarantees that the process is gone.
-    if path.exists() {
-        std::fs::remove_file(&path)?;
-    }
-    let short = ShortPath::new(directory)?;
-    let listener = UnixListener::bind(&short.path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
-}
-
-/// Path of the socket, through the open directory's descriptor if it is longer than a socket address can be.
-struct ShortPath {
-    path: PathBuf,
-    _directory: File,
-}
-
-impl ShortPath {
-    fn new(directory: &Path) -> std::io::Result<Self> {
-        let (opened, path) = (File::open(directory)?, directory.join(SOCKET_FILE_NAME));
-        let is_long = path.as_os_str().len() > MAX_PATH_BYTES;
-        let path =
-            if is_long { format!("/proc/self/fd/{}/{SOCKET_FILE_NAME}", opened.as_raw_fd()).into() } else { path };
-        Ok(Self { path, _directory: opened })
     }
 }
 
@@ -204,20 +162,17 @@ pub(crate) async fn backup(directory: &Path, file: &Path) -> anyhow::Result<Opti
     call(directory, &Request::Backup { file: file.to_path_buf() }, bytes).await
 }
 
-/// Has the process that holds the store read its configuration again. Returns the keys of the settings that take effect
+/// Has a process read its configuration again. Returns the keys of the settings that take effect
 /// with a restart, without `wait` none; and none if there is no such process.
-pub(crate) async fn reload(directory: &Path, wait: bool) -> anyhow::Result<Option<Vec<String>>> {
+pub(crate) async fn reload(location: &SocketLocation, wait: bool) -> anyhow::Result<Option<Vec<String>>> {
     let need_restart =
         |response| if let Response::Reloaded { need_restart } = response { Some(need_restart) } else { None };
-    call(directory, &Request::Reload { wait }, need_restart).await
+    call_at(location, &Request::Reload { wait }, need_restart).await
 }
 
 /// Returns whether a process holds the store in a directory.
 pub(crate) async fn is_served_by_process(directory: &Path) -> bool {
-    match ShortPath::new(directory) {
-        Ok(short) => UnixStream::connect(&short.path).await.is_ok(),
-        Err(_) => false,
-    }
+    SocketLocation::of_store(directory).connect().await.is_ok()
 }
 
 /// Sends a request to the process that holds the store in a directory, and takes the result from its response.
@@ -227,16 +182,25 @@ async fn call<T>(
     request: &Request,
     result: impl FnOnce(Response) -> Option<T>,
 ) -> anyhow::Result<Option<T>> {
-    match send_request(directory, request).await? {
+    call_at(&SocketLocation::of_store(directory), request, result).await
+}
+
+/// Sends a request to the process that listens on a socket, and takes the result from its response. Returns none if
+/// there is no such process.
+async fn call_at<T>(
+    location: &SocketLocation,
+    request: &Request,
+    result: impl FnOnce(Response) -> Option<T>,
+) -> anyhow::Result<Option<T>> {
+    match send_request(location, request).await? {
         None => Ok(None),
         Some(Response::Failed(why)) => bail!(why),
         Some(response) => result(response).map(Some).context(UNEXPECTED_RESPONSE),
     }
 }
 
-async fn send_request(directory: &Path, request: &Request) -> anyhow::Result<Option<Response>> {
-    let Ok(short) = ShortPath::new(directory) else { return Ok(None) };
-    let Ok(mut stream) = UnixStream::connect(&short.path).await else { return Ok(None) };
+async fn send_request(location: &SocketLocation, request: &Request) -> anyhow::Result<Option<Response>> {
+    let Ok(mut stream) = location.connect().await else { return Ok(None) };
     let exchange = async {
         write_line(&mut stream, request).await?;
         read_line::<Response>(&mut stream).await
@@ -257,57 +221,6 @@ async fn serve_connection(mut stream: UnixStream, executor: Executor) {
     if let Err(error) = write_line(&mut stream, &response).await {
         tracing::debug!(error = %error_chain(error.as_ref()), "writing the response to the control socket failed");
     }
-}
-
-impl Executor {
-    async fn run(&self, request: Request) -> anyhow::Result<Response> {
-        let Self { control_plane, store, .. } = self;
-        match request {
-            Request::CreateAccessKey { account_name, project, role, name } => {
-                let role = Role::parse(&role).context("unknown role")?;
-                let new = NewAccessKey { account_name, project, role, name };
-                Ok(Response::Created(control_plane.create_access_key(new).await?.into()))
-            }
-            Request::RevokeAccessKey { id } => {
-                control_plane.revoke_access_key(&id).await?;
-                Ok(Response::Revoked)
-            }
-            Request::CreateSignInLink { access_key } => {
-                let link = dashboard_url::create_link(control_plane, self.dashboard.as_ref(), access_key.as_deref());
-                Ok(Response::SignInLink(link.await?))
-            }
-            Request::UpgradeStore { format } => self.upgrade(format).await,
-            Request::Reload { wait: true } => {
-                Ok(Response::Reloaded { need_restart: self.reloader.reload().await?.need_restart })
-            }
-            Request::Reload { wait: false } => {
-                reload::start(&self.reloader);
-                Ok(Response::Reloaded { need_restart: Vec::new() })
-            }
-            Request::Backup { file } => Ok(Response::BackedUp { bytes: store.single_cell().backup(&file).await? }),
-            Request::Import(request) => {
-                Ok(Response::Imported(import::run(control_plane, &request, &ProgressBar::hidden()).await?))
-            }
-            Request::Purge { inactive_for_s, dry_run } => {
-                let mode = if dry_run { RunMode::DryRun } else { RunMode::Apply };
-                let PurgeReport { api_keys, access_keys } =
-                    control_plane.purge(Duration::from_secs(inactive_for_s), mode).await?;
-                Ok(Response::Purged { api_keys: api_keys.into(), access_keys: access_keys.into() })
-            }
-        }
-    }
-
-    async fn upgrade(&self, format: u32) -> anyhow::Result<Response> {
-        let to = Format::new(format).context("the running process does not support this format: upgrade it first")?;
-        let StoreUpgrade { checked, rewritten, unreadable, unreadable_ids, counted } =
-            self.store.single_cell().upgrade(to, log_upgrade).await?;
-        Ok(Response::StoreUpgraded { checked, rewritten, unreadable, unreadable_ids, counted })
-    }
-}
-
-fn log_upgrade(done: &StoreUpgrade) {
-    let StoreUpgrade { checked, rewritten, counted, .. } = done;
-    tracing::info!(checked, rewritten, counted, "upgrading the store");
 }
 
 async fn read_line<T: for<'a> Deserialize<'a>>(stream: &mut UnixStream) -> anyhow::Result<T> {

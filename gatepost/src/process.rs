@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use prometheus::Registry;
 
 use crate::config::{Config, ConfigSource, DashboardConfig, GatewayConfig};
+use crate::control_socket::{self, Executor, SocketLocation};
 use crate::dashboard_url::DashboardUrl;
 use crate::gateway_setup::{gateway_options, read_tls};
 use crate::probes::{self, RoutesWithoutProject, StoreOutage, StoreProbe};
@@ -208,7 +209,8 @@ impl Process {
         Ok(GatewayHandle { gateway: Arc::new(gateway), replica_sync, drain_delay, drain_timeout })
     }
 
-    /// Takes over changes of the gateway's configuration: when its file has changed, and on SIGHUP.
+    /// Takes over changes of the gateway's configuration: when its file has changed, on SIGHUP, and on a command to its
+    /// control socket.
     pub(crate) fn start_reloading(
         &self,
         source: ConfigSource,
@@ -228,6 +230,10 @@ impl Process {
         config_watch::start(&reloader);
         let on_hang_up = Arc::clone(&reloader);
         signals.on_hang_up(move || reload::start(&on_hang_up));
+        if let Some(path) = &self.config.gateway.control_socket {
+            let executor = Executor { reloader: Arc::clone(&reloader), store: None };
+            control_socket::listen(&SocketLocation::at(path), executor);
+        }
         Ok(reloader)
     }
 

@@ -16,7 +16,7 @@ use gatepost_store::{StoreUrl, os_rng};
 
 use crate::cli::{Options, UpOptions};
 use crate::config::{Config, ConfigSource};
-use crate::control_socket::{self, Executor};
+use crate::control_socket::{self, Executor, SocketLocation, StoreAccess};
 use crate::dashboard_url;
 use crate::probes::StoreOutage;
 use crate::process::{Process, stop_control_plane};
@@ -101,8 +101,9 @@ async fn start_control_plane_and_deliverer(
         dashboard_url::print_link(&use_cases, dashboard).await;
     }
     if let StoreUrl::Embedded(directory) = &process.config.store.url {
-        let executor = Executor { control_plane: use_cases, store: process.store.clone(), dashboard, reloader };
-        control_socket::listen(directory, executor);
+        let access = StoreAccess { control_plane: use_cases, store: process.store.clone(), dashboard };
+        let executor = Executor { reloader, store: Some(access) };
+        control_socket::listen(&SocketLocation::of_store(directory), executor);
     }
     Ok((server, deliverer))
 }

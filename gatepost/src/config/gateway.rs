@@ -32,6 +32,8 @@ pub(crate) struct GatewayConfig {
     pub(crate) limits: GatewayLimits,
     /// How long a process that stops still accepts connections, although it is not ready.
     pub(crate) drain_delay: Duration,
+    /// Where `gatepost reload` reaches a process on Redis.
+    pub(crate) control_socket: Option<PathBuf>,
     /// None if trace headers pass unchanged.
     pub(crate) trace: Option<TraceOptions>,
     pub(crate) drain_timeout: Duration,
@@ -73,6 +75,7 @@ pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
             .unwrap_or(u32::MAX),
         limits: read_limits(&mut section),
         drain_delay: read_ms(&mut section, "drain_delay_ms", Duration::ZERO, 0),
+        control_socket: section.optional("control_socket", parse_non_empty).map(PathBuf::from),
         trace: trace::read(section.section("trace")),
         drain_timeout: read_ms(&mut section, "drain_timeout_ms", Duration::from_secs(30), 0),
         upstreams: read_upstreams(&mut section),

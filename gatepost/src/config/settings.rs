@@ -6,8 +6,9 @@ use std::fmt;
 use super::tree::{Node, Value};
 
 /// Settings of the gateway that a running process does not take over. It takes over all others of `[gateway]`.
-const FIXED_GATEWAY_KEYS: [&str; 6] = [
+const FIXED_GATEWAY_KEYS: [&str; 7] = [
     "gateway.cache_capacity",
+    "gateway.control_socket",
     "gateway.drain_delay_ms",
     "gateway.drain_timeout_ms",
     "gateway.max_stale_ms",

@@ -43,6 +43,7 @@ fn the_reference_shows_the_defaults() {
     let text = text.replace("host = \"api.example.com\"", "");
     // By default there is no TLS.
     let text = text.replace("tls_cert = \"/etc/gatepost/tls.crt\"\ntls_key = \"/etc/gatepost/tls.key\"\n", "");
+    let text = text.replace("control_socket = \"/run/gatepost/gateway.sock\"", "");
     // By default a route has no limits and no response of its own.
     let text = text.replace("max_body_bytes = 104857600\nupstream_timeout_ms = 60000\n", "");
     let text = text.replace("respond = 503", "");

@@ -2,16 +2,17 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use gatepost_test_support::{MockServer, free_port};
+use gatepost_test_support::{MockServer, RedisServer, free_port};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use crate::admin::{Admin, client};
+use crate::admin::{Admin, client, create_access_key};
 use crate::process::{Gatepost, run};
 use crate::single_process::read_first_access_key;
 
@@ -152,6 +153,46 @@ async fn routes_that_respond_by_themselves_need_no_upstream() {
     let text = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && text.contains("no upstream is configured"), "{text}");
     assert_eq!(status().await, 503);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_on_redis_is_reloaded_through_its_control_socket() {
+    let (directory, redis) = (tempfile::tempdir().unwrap(), RedisServer::start());
+    let upstreams = [MockServer::start(), MockServer::start()];
+    create_access_key(&redis.url());
+    let socket = directory.path().join("gateway.sock");
+    let toml = |targets| {
+        let store = format!("[store]\nurl = {:?}\n[gateway]\ncontrol_socket = {socket:?}\n", redis.url());
+        store + &configuration(&upstreams, targets)
+    };
+    write(directory.path(), &toml(["one", "one", "one"]));
+    let reload = || {
+        let output = run(directory.path(), &["reload", "--wait"]);
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let (code, text) = reload();
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("no process listens on") && text.contains("gateway.sock"), "{text}");
+    let mut gateway = Gatepost::start(directory.path(), &["gateway"]).await;
+    assert_eq!(socket.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let added = "[[gateway.route]]\npath = \"/new\"\nupstream = \"two\"\nauth = \"off\"\n";
+    write(directory.path(), &(toml(["one", "one", "one"]) + added));
+    assert_eq!(reload(), (Some(0), "the configuration was reloaded\n".to_owned()));
+    assert_eq!(client().get(gateway.url("/new")).send().await.unwrap().status(), 200);
+    write(directory.path(), &toml(["one", "none", "one"]));
+    let (code, text) = reload();
+    assert!(code == Some(1) && text.contains("upstream \"none\" does not exist"), "{text}");
+
+    // A killed process leaves its socket behind, and the next one replaces it.
+    write(directory.path(), &toml(["one", "one", "one"]));
+    gateway.kill();
+    let _next = Gatepost::start(directory.path(), &["gateway"]).await;
+    assert_eq!(reload(), (Some(0), "the configuration was reloaded\n".to_owned()));
+
+    write(directory.path(), &format!("[store]\nurl = {:?}\n", redis.url()));
+    let (code, text) = reload();
+    assert!(code == Some(2) && text.contains("set gateway.control_socket"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
