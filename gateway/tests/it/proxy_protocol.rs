@@ -119,11 +119,9 @@ async fn the_client_is_the_one_that_the_header_names() {
     assert_eq!(fixture.proxy_protocol_outcomes(), [("ok".to_owned(), 34)]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn anything_else_is_closed_without_a_response_and_counted() {
-    let (fixture, address) = start(GatewayLimits::default()).await;
+fn malformed() -> Vec<Vec<u8>> {
     let too_long = version_2(PROXY, 0x11, &[ipv4(CLIENT), fields(4096 - 16 - 12 + 1)].concat());
-    let malformed: Vec<Vec<u8>> = vec![
+    vec![
         REQUEST.to_vec(),
         b"POST / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
         b"PROXY /x HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
@@ -161,7 +159,13 @@ async fn anything_else_is_closed_without_a_response_and_counted() {
         b"\r\n\r\n\0\r\nQUIT\r\x21\x11\0\x0c\0\0\0\0\0\0\0\0\0\0\0\0".to_vec(),
         too_long,
         version_2(LOCAL, 0x00, &vec![0; 65_535]),
-    ];
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn anything_else_is_closed_without_a_response_and_counted() {
+    let (fixture, address) = start(GatewayLimits::default()).await;
+    let malformed = malformed();
     for header in &malformed {
         let mut stream = connect(address);
         // The gateway may close before all of it is sent.
