@@ -14,6 +14,7 @@ mod routes;
 mod settings;
 mod trace;
 mod tree;
+mod upstreams;
 
 use std::convert::Infallible;
 use std::ffi::OsString;

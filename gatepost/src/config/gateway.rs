@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gatepost_gateway::{
-    CertificateFiles, DEFAULT_UPSTREAM, GatewayLimits, PassHeader, RouteOptions, StripMode, TraceOptions,
-    UpstreamOptions, UpstreamTlsOptions,
-};
+use gatepost_gateway::{DEFAULT_UPSTREAM, GatewayLimits, PassHeader, RouteOptions, StripMode, TraceOptions};
 use ipnet::IpNet;
 
 use super::listeners::{self, LocatedListener};
@@ -15,7 +12,7 @@ use super::reader::{MAX_BODY_BYTES, Section, read_ms};
 use super::redirect_faults::check_redirects;
 use super::routes;
 use super::trace;
-use super::tree::ValueSource;
+use super::upstreams::{self, LocatedUpstream};
 
 #[derive(Debug, Clone)]
 pub(crate) struct GatewayConfig {
@@ -39,14 +36,6 @@ pub(crate) struct GatewayConfig {
     pub(crate) drain_timeout: Duration,
     pub(crate) routes: Vec<RouteOptions>,
     pub(crate) upstreams: Vec<LocatedUpstream>,
-}
-
-/// An upstream and its position in the configuration.
-#[derive(Debug, Clone)]
-pub(crate) struct LocatedUpstream {
-    pub(crate) options: UpstreamOptions,
-    /// Of its table `tls`, for errors about its files.
-    pub(crate) tls_source: Option<ValueSource>,
 }
 
 impl GatewayConfig {
@@ -78,7 +67,7 @@ pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
         control_socket: section.optional("control_socket", parse_non_empty).map(PathBuf::from),
         trace: trace::read(section.section("trace")),
         drain_timeout: read_ms(&mut section, "drain_timeout_ms", Duration::from_secs(30), 0),
-        upstreams: read_upstreams(&mut section),
+        upstreams: upstreams::read(&mut section),
         routes: routes.iter().map(|route| route.options.clone()).collect(),
     };
     routes::check(&routes, &config.upstreams, &section);
@@ -111,43 +100,6 @@ fn read_limits(section: &mut Section<'_>) -> GatewayLimits {
     }
 }
 
-fn read_upstreams(section: &mut Section<'_>) -> Vec<LocatedUpstream> {
-    let named = section.sections("upstream").into_iter();
-    let read = |(name, mut section): (String, Section<'_>)| {
-        let tls = section.optional_section("tls");
-        let tls_source = tls.as_ref().map(Section::source);
-        let tls = tls.and_then(read_upstream_tls);
-        let default_port = if tls_source.is_some() { 443 } else { 80 };
-        let servers = section.list("servers", Vec::new(), |text| parse_server(text, default_port));
-        if servers.is_empty() {
-            section.error_here("servers must name at least one HOST:PORT");
-        }
-        let resolve_every = read_ms(&mut section, "resolve_every_ms", UpstreamOptions::RESOLVE_EVERY, 1000);
-        section.reject_unknown_keys();
-        LocatedUpstream { options: UpstreamOptions { name, servers, tls, resolve_every }, tls_source }
-    };
-    named.map(read).collect()
-}
-
-fn read_upstream_tls(mut section: Section<'_>) -> Option<UpstreamTlsOptions> {
-    let name = section.optional("name", parse_non_empty);
-    if name.is_none() {
-        section.error_here("name must say which name the certificate of the servers has");
-    }
-    let ca = section.optional("ca", parse_non_empty).map(PathBuf::from);
-    let (cert, key) = (section.optional("cert", parse_non_empty), section.optional("key", parse_non_empty));
-    let client_certificate = match (cert, key) {
-        (Some(cert), Some(key)) => Some(CertificateFiles { cert: cert.into(), key: key.into() }),
-        (None, None) => None,
-        (Some(_), None) | (None, Some(_)) => {
-            section.error_here("cert and key must be set together");
-            None
-        }
-    };
-    section.reject_unknown_keys();
-    Some(UpstreamTlsOptions { name: name?, ca, client_certificate })
-}
-
 /// Adds the default route if none is configured but an upstream is.
 fn with_default_route(config: GatewayConfig, section: &Section<'_>) -> GatewayConfig {
     if !config.routes.is_empty() || config.upstreams.is_empty() {
@@ -157,21 +109,6 @@ fn with_default_route(config: GatewayConfig, section: &Section<'_>) -> GatewayCo
         section.error_here("without a route all requests go to the upstream \"app\", which is not configured");
     }
     GatewayConfig { routes: vec![RouteOptions::default()], ..config }
-}
-
-/// Parses `HOST:PORT`, optionally with `http://` before it.
-fn parse_server(text: &str, default_port: u16) -> Result<String, ParseSettingError> {
-    let invalid = || ParseSettingError::form(text, "HOST:PORT, such as 127.0.0.1:3000");
-    let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-    if authority.contains("//") {
-        return Err(ParseSettingError::UpstreamScheme(text.to_owned()));
-    }
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !host.ends_with(':') => (host, port.parse::<u16>().map_err(|_| invalid())?),
-        _ => (authority, default_port),
-    };
-    let is_host = !host.is_empty() && !host.contains(['/', '@', ' ']);
-    if is_host { Ok(format!("{host}:{port}")) } else { Err(invalid()) }
 }
 
 fn parse_strip(text: &str) -> Result<StripMode, ParseSettingError> {

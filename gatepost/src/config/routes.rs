@@ -12,11 +12,11 @@ use gatepost_gateway::{
 };
 use http::{HeaderName, Method, StatusCode};
 
-use super::gateway::LocatedUpstream;
 use super::header_edits;
 use super::parsers::{ParseSettingError, parse_network, parse_non_empty, parse_origin};
 use super::reader::{MAX_BODY_BYTES, MAX_MS, Section};
 use super::tree::ValueSource;
+use super::upstreams::LocatedUpstream;
 
 /// Route and its position in the configuration.
 pub(super) struct LocatedRoute {
