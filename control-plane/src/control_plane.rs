@@ -73,6 +73,11 @@ impl ControlPlane {
         self.clock.now()
     }
 
+    /// Returns whether webhooks may go to private networks, and over http.
+    pub fn allows_private_networks(&self) -> bool {
+        self.ssrf_guard.private_networks() == PrivateNetworks::Allowed
+    }
+
     /// Returns whether a new master of the store may still lack changes, so that "not found" is not reliable.
     pub fn recovery(&self) -> Recovery {
         self.store.single_cell().recovery()

@@ -51,6 +51,21 @@ impl Form {
         text.parse().map(Some).map_err(|_| Failure::invalid(format!("{name}: must be a whole number")))
     }
 
+    /// Parses a number of a field whose range begins at 1; none if the field is empty. A whole number below or above all
+    /// ranges becomes one that the range of the field refuses.
+    ///
+    /// # Errors
+    /// A refusal that names the field.
+    pub(crate) fn ranged_number(&self, name: &str) -> Result<Option<u64>, Failure> {
+        let text = self.text(name);
+        let is_whole = |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+        match text.strip_prefix('-') {
+            Some(digits) if is_whole(digits) => Ok(Some(0)),
+            None if is_whole(text) => Ok(Some(text.parse().unwrap_or(u64::MAX))),
+            Some(_) | None => self.number(name),
+        }
+    }
+
     /// Returns the version at which the form showed its record.
     pub(crate) fn version(&self) -> Option<Version> {
         self.text("version").parse().ok().map(Version::from_u64)
@@ -100,6 +115,8 @@ impl FormFault {
         let is_member = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
         let (field, text) =
             problem.detail.split_once(": ").filter(|(name, _)| is_member(name)).unwrap_or(("", &problem.detail));
+        // A form sends every field, so a member that the API misses is one that was left empty.
+        let text = if text == "is missing" { "must not be empty" } else { text };
         Ok(Self { field: field.to_owned(), text: answer::capitalized(text) })
     }
 }

@@ -19,6 +19,8 @@ pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod key_form;
 pub(crate) mod key_revoke;
+mod key_state;
+mod key_values;
 pub(crate) mod keys;
 pub(crate) mod project;
 pub(crate) mod projects;

@@ -41,14 +41,16 @@ pub(crate) async fn receive(request: Request, state: &DashboardState) -> Result<
     if let Some(deadline) = request.extensions().get::<BodyDeadline>() {
         deadline.extend(UPLOAD_DEADLINE);
     }
-    let no_file = || Failure::invalid("file: choose a file");
+    let no_file = || Failure::invalid("choose a file");
     let mut form = Multipart::from_request(request, state).await.map_err(|_| no_file())?;
     let mut parts = Parts::default();
     while let Some(field) = form.next_field().await.map_err(refusal)? {
         parts.add(field).await?;
     }
-    let (mut file, file_name) = parts.file.ok_or_else(no_file)?;
-    let format = sniff_format(&mut file).map_err(spool_failure)?.ok_or_else(no_file)?;
+    // A browser sends a file without a name if none was chosen.
+    let (mut file, file_name) = parts.file.filter(|(_, name)| !name.is_empty()).ok_or_else(no_file)?;
+    let is_empty = || Failure::invalid("the file is empty");
+    let format = sniff_format(&mut file).map_err(spool_failure)?.ok_or_else(is_empty)?;
     let options =
         ImportOptions { project: parts.project, notify: parts.notify.unwrap_or(Notify::Nobody), mode: RunMode::DryRun };
     Ok(Spooled { file, file_name, format, options })
@@ -100,7 +102,7 @@ fn refusal(error: MultipartError) -> Failure {
         return Failure::refused(ErrorCode::BodyTooLarge, detail);
     }
     let detail = format!("the file did not arrive completely, or not within {} s", UPLOAD_DEADLINE.as_secs());
-    Failure::invalid(format!("file: {detail}"))
+    Failure::invalid(detail)
 }
 
 fn spool_failure(error: std::io::Error) -> Failure {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gatepost_control_plane::Total;
+use gatepost_control_plane::{Failure, Total};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::usage::Grouping;
 use maud::{Markup, html};
@@ -22,8 +22,13 @@ impl UsagePeriod {
     const ALL: [UsagePeriod; 3] = [UsagePeriod::Day, UsagePeriod::Week, UsagePeriod::Quarter];
 
     /// Parses the name in a query; a day by default.
-    pub(crate) fn parse(name: Option<&str>) -> Self {
-        Self::ALL.into_iter().find(|period| Some(period.name()) == name).unwrap_or_default()
+    ///
+    /// # Errors
+    /// `validation-error` if no period has the name.
+    pub(crate) fn parse(name: Option<&str>) -> Result<Self, Failure> {
+        let Some(name) = name else { return Ok(Self::default()) };
+        let found = Self::ALL.into_iter().find(|period| period.name() == name);
+        found.ok_or_else(|| Failure::invalid("usage: must be 24h, 7d or 90d"))
     }
 
     fn name(self) -> &'static str {

@@ -7,6 +7,7 @@ mod changes_csv;
 mod customer_revoke;
 mod deliveries;
 mod imports;
+mod key_states;
 mod live;
 mod operation;
 mod pages;
@@ -72,7 +73,12 @@ async fn a_link_signs_in_once_and_only_by_its_form() {
     assert_eq!(browser.post("/dashboard/sign-in", &[("link", link.expose())]).await.status, 303);
     assert_eq!(browser.get("/dashboard/projects").await.status, 200);
     let mut second = Browser::new(&fixture);
-    assert_eq!(second.get(&path).await.status, 410);
+    let used = second.get(&path).await;
+    assert!(
+        used.status == 410 && used.body.contains("<code>gatepost dashboard</code> prints a new one."),
+        "{}",
+        used.body
+    );
     assert_eq!(second.post("/dashboard/sign-in", &[("link", link.expose())]).await.status, 410);
     let old = fixture.control_plane.create_sign_in_link(&id).await.unwrap();
     fixture.advance(Duration::from_secs(601));

@@ -28,14 +28,16 @@ pub(crate) struct ListQuery {
 }
 
 impl ListQuery {
-    /// Returns what is selected. An unknown state or event selects all.
+    /// Returns what is selected.
     ///
     /// # Errors
-    /// If a time is none.
+    /// If a state or an event is unknown, or a time is none.
     pub(crate) fn parse(&self) -> Result<DeliveryFilter, FormFault> {
         Ok(DeliveryFilter {
-            status: self.selected_status(),
-            topic: self.topic.as_deref().and_then(Topic::parse),
+            status: parse_name("status", self.status.as_deref(), |name| {
+                DeliveryStatus::ALL.into_iter().find(|status| status.as_str() == name)
+            })?,
+            topic: parse_name("topic", self.topic.as_deref(), Topic::parse)?,
             since: parse_time("since", self.since.as_deref())?,
             until: parse_time("until", self.until.as_deref())?,
         })
@@ -78,6 +80,7 @@ impl ListQuery {
             details.more open[is_open] {
                 summary { "Filter by event and time" }
                 form.stack method="get" action=(path) {
+                    (entries.summary(&[SINCE, UNTIL]))
                     @if let Some(status) = self.selected_status() {
                         input type="hidden" name="status" value=(status.as_str());
                     }
@@ -91,6 +94,13 @@ impl ListQuery {
             }
         }
     }
+}
+
+fn parse_name<T>(field: &str, name: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, FormFault> {
+    let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) else { return Ok(None) };
+    let unknown =
+        || FormFault { field: field.to_owned(), text: format!("{name:?} is not known; all deliveries are listed") };
+    parse(name).map(Some).ok_or_else(unknown)
 }
 
 fn parse_time(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, FormFault> {

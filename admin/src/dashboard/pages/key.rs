@@ -13,8 +13,8 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::found_changes;
-use super::keys::{self, state_badge};
-use super::value_once;
+use super::key_state::{self, KeyState};
+use super::{key_values, keys, value_once};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::layout::{self, Page, Section};
@@ -23,21 +23,21 @@ use crate::dashboard::one_time::{self, Shown};
 use crate::dashboard::parts::facts::{Fact, or_dash};
 use crate::dashboard::parts::fence::Effect;
 use crate::dashboard::parts::field::Entries;
-use crate::dashboard::parts::table::Column::Text;
-use crate::dashboard::parts::{change_table, copy, facts, fence, number, table, time};
+use crate::dashboard::parts::{change_table, copy, facts, fence, number, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::usage::{self, UsagePeriod};
 use crate::dashboard::visitor::Visitor;
 
 /// Overlaps of a rotation: seconds, and words.
-const OVERLAPS: [(&str, &str); 6] = [
+const OVERLAPS: [(&str, &str); 7] = [
     ("0", "None: the old value is refused at once"),
     ("60", "1 minute"),
     ("3600", "1 hour"),
     ("86400", "1 day"),
     ("604800", "7 days"),
     ("2592000", "30 days"),
+    ("7776000", "90 days"),
 ];
 
 /// What the history of a key shows, and what is read for it.
@@ -54,6 +54,12 @@ pub(crate) struct KeyQuery {
 pub(crate) struct KeyAndProject {
     pub(crate) key: Versioned<ApiKey>,
     pub(crate) project: Project,
+}
+
+impl KeyAndProject {
+    fn state(&self, now: Timestamp) -> KeyState {
+        KeyState::of(&self.key.record, self.project.status, now)
+    }
 }
 
 /// Reads a key by its id, and its project.
@@ -88,7 +94,7 @@ pub(crate) async fn show(
     Path(id): Path<String>,
     Query(query): Query<KeyQuery>,
 ) -> PageResult {
-    let period = UsagePeriod::parse(query.usage.as_deref());
+    let period = UsagePeriod::parse(query.usage.as_deref())?;
     let found = read(&state, &visitor, &id).await?;
     let key = &found.key.record;
     let part = live_part(state, visitor.clone(), (id, period)).await?;
@@ -102,7 +108,7 @@ pub(crate) async fn live(
     Path(id): Path<String>,
     Query(query): Query<KeyQuery>,
 ) -> PageResult {
-    live::follow(state, visitor, (id, UsagePeriod::parse(query.usage.as_deref())), live_part).await
+    live::follow(state, visitor, (id, UsagePeriod::parse(query.usage.as_deref())?), live_part).await
 }
 
 async fn live_part(
@@ -110,22 +116,23 @@ async fn live_part(
     visitor: Visitor,
     (id, period): (String, UsagePeriod),
 ) -> Result<Part, Failure> {
-    let found = state.control_plane.api_key(&visitor.context(), &key_ref(&id)?).await?;
-    let (key, now) = (&found.record, state.control_plane.now());
+    let found = read(&state, &visitor, &id).await?;
+    let (key, now) = (&found.key.record, state.control_plane.now());
+    let key_state = found.state(now);
     let last_use = state.control_plane.last_use(key).await?;
     Ok(Part::open(html! {
         div.heading {
-            h1 { (key.name) " " (state_badge(key, now)) }
-            @if visitor.may_write() { (actions(key)) }
+            h1 { (key.name) " " (key_state.badge()) }
+            @if visitor.may_write() { (actions(&found)) }
         }
-        section.card aria-label="Facts" { (facts::list(key_facts(&found, last_use, now))) }
+        section.card aria-label="Facts" { (facts::list(key_facts(&found.key, last_use, now))) }
         section aria-labelledby="usage-heading" {
             h2 #usage-heading { "Usage" }
             (usage_section(&state, &visitor, key, period).await?)
         }
         section aria-labelledby="values-heading" {
             h2 #values-heading { "Values" }
-            (values(key, now))
+            (key_values::table(key, key_state, now))
         }
         section aria-labelledby="history-heading" {
             h2 #history-heading { "History" }
@@ -166,17 +173,24 @@ async fn history_section(state: &DashboardState, visitor: &Visitor, key: &ApiKey
     })
 }
 
-fn actions(key: &ApiKey) -> Markup {
-    let path = format!("{ROOT}/keys/{}", key.id);
+/// Shows what can be done with a key. In a deleted project it can only be revoked.
+fn actions(found: &KeyAndProject) -> Markup {
+    let path = format!("{ROOT}/keys/{}", found.key.record.id);
+    let is_changeable = found.project.status == Status::Active;
     html! {
         div.actions {
-            @match key.status {
+            @match found.key.record.status {
                 Status::Active => {
-                    a.button href={ (path) "/edit" } { "Edit" }
-                    a.button href={ (path) "/rotate" } { "Rotate…" }
+                    @if is_changeable {
+                        a.button href={ (path) "/edit" } { "Edit" }
+                        a.button href={ (path) "/rotate" } { "Rotate…" }
+                    }
                     a.button.danger href={ (path) "/revoke" } { "Revoke…" }
                 }
-                Status::Inactive => form method="post" action={ (path) "/reactivate" } { button { "Reactivate" } },
+                Status::Inactive if is_changeable => {
+                    form method="post" action={ (path) "/reactivate" } { button { "Reactivate" } }
+                }
+                Status::Inactive => {}
             }
         }
     }
@@ -225,29 +239,6 @@ fn key_facts(found: &Versioned<ApiKey>, last_use: Option<Timestamp>, now: Timest
     ]
 }
 
-/// Shows the values that are accepted, and until when.
-fn values(key: &ApiKey, now: Timestamp) -> Markup {
-    let old = key.digests.iter().filter(|value| value.until.is_some_and(|until| now < until));
-    table::of(
-        "Values",
-        &[Text("Value"), Text("Accepted until")],
-        html! {
-            tr {
-                th scope="row" { "Current " code { (key.mask) } }
-                td { (or_dash(key.expires_at.map(|at| time::relative(at, now)))) }
-            }
-            @for value in old {
-                tr {
-                    th scope="row" {
-                        "Old, replaced " (or_dash(value.replaced_at.map(|at| time::relative(at, now))))
-                    }
-                    td { (or_dash(value.until.map(|at| time::relative(at, now)))) }
-                }
-            }
-        },
-    )
-}
-
 fn pretty_json(text: &str) -> String {
     let parsed = serde_json::from_str::<serde_json::Value>(text);
     parsed.and_then(|json| serde_json::to_string_pretty(&json)).unwrap_or_else(|_| text.to_owned())
@@ -260,8 +251,9 @@ pub(crate) async fn confirm_rotate(
 ) -> PageResult {
     visitor.caller().require_write()?;
     let found = read(&state, &visitor, &id).await?;
+    key_state::require_rotatable(&found)?;
     let form = Form::with([("overlap", "86400".to_owned())]);
-    Ok(answer::html_page(rotate_page(&visitor, &found, &form, None)))
+    Ok(answer::html_page(rotate_page(&visitor, &found, &form, None, state.control_plane.now())))
 }
 
 /// Gives a key a new value, and shows it once.
@@ -285,24 +277,32 @@ pub(crate) async fn rotate(
             let found = read(&state, &visitor, &shown.id).await?;
             let fence = fence::wait(&state, &visitor, found.key.position).await?;
             let (key, now) = (&found.key.record, state.control_plane.now());
-            let fence = fence::region(&fence, Effect::AcceptValues, now);
-            let content = value_once::rotated(key, &shown, fence, values(key, now));
+            let effect = fence::region(&fence, Effect::AcceptValues, now);
+            let values = key_values::table(key, found.state(now), now);
+            let content = value_once::rotated(key, &shown, effect, key_state::expiry_warning(key, now), values);
             Ok(answer::html_page(key_page(&visitor, &found, "Key rotated", content)))
         }
         Err(failure) => {
             let fault = FormFault::of(failure)?;
-            Ok(answer::faulty_form(rotate_page(&visitor, &found, &form, Some(&fault))))
+            Ok(answer::faulty_form(rotate_page(&visitor, &found, &form, Some(&fault), state.control_plane.now())))
         }
     }
 }
 
-fn rotate_page(visitor: &Visitor, found: &KeyAndProject, form: &Form, fault: Option<&FormFault>) -> Markup {
+fn rotate_page(
+    visitor: &Visitor,
+    found: &KeyAndProject,
+    form: &Form,
+    fault: Option<&FormFault>,
+    now: Timestamp,
+) -> Markup {
     let key = &found.key.record;
     let entries = Entries { form, fault };
     let title = format!("Rotate {}", key.name);
     let content = html! {
         h1 { (title) }
         p { "The key gets a new value, and keeps its ID, limits and history. During the overlap both values are accepted." }
+        (key_state::expiry_warning(key, now))
         form.stack.card method="post" action={ (ROOT) "/keys/" (key.id) "/rotate" } {
             (entries.summary(&[]))
             (entries.choice("overlap", "Overlap", &OVERLAPS))

@@ -4,12 +4,13 @@ use axum::extract::{Path, State};
 use gatepost_control_plane::{Failure, KeyChange, KeyFields, NewApiKey, Patch, QuotaFields, RateLimitFields};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{ApiKey, Project};
+use gatepost_domain::time::Timestamp;
 use gatepost_domain::window::Period;
 use gatepost_store::Versioned;
 use maud::{Markup, html};
 
 use super::key::{self, KeyAndProject};
-use super::value_once;
+use super::{key_state, value_once};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::layout;
@@ -21,7 +22,7 @@ use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
 use crate::http::json;
 
-const NAME: Field = Field::text("name", "Name", "For you and your colleagues.");
+const NAME: Field = Field::text("name", "Name", "For you and your colleagues.").required();
 const CUSTOMER: Field = Field::text("customAccountId", "Customer ID", "Your own id of the customer.");
 const USER: Field = Field::text("customUserId", "User ID", "Your own id of the customer's user.");
 const EXPIRY: Field =
@@ -70,7 +71,9 @@ pub(crate) async fn create(
     let fields = parse_fields(&form).map(|fields| KeyFields { key: form.filled("key").into(), ..fields });
     let project = id.clone();
     let made = one_time::make_once(&state, visitor.context(), &form, |context| async move {
-        let new = NewApiKey { project: Some(project), fields: fields?, ..NewApiKey::default() };
+        let fields = fields?;
+        check_expiry(&fields, None, control_plane.now())?;
+        let new = NewApiKey { project: Some(project), fields, ..NewApiKey::default() };
         let created = control_plane.create_api_key(&context, new).await?;
         Ok(Shown { id: created.record.record.id.to_string(), secret: created.secret })
     });
@@ -94,6 +97,7 @@ async fn create_again(state: &DashboardState, visitor: &Visitor, id: &str, form:
 pub(crate) async fn edit(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
     visitor.caller().require_write()?;
     let found = key::read(&state, &visitor, &id).await?;
+    key_state::require_changeable(&found)?;
     let form = form_of(&found.key);
     Ok(answer::html_page(edit_page(&visitor, &found, &form, None, None)))
 }
@@ -121,19 +125,32 @@ pub(crate) async fn update(
 }
 
 async fn save(state: &DashboardState, visitor: &Visitor, id: &str, form: &Form) -> Result<(), Failure> {
-    let change = KeyChange { fields: parse_fields(form)?, ..KeyChange::default() };
-    let context = visitor.context_at(form.version());
-    state.control_plane.update_api_key(&context, &key::key_ref(id)?, &change).await?;
+    let (fields, key_ref) = (parse_fields(form)?, key::key_ref(id)?);
+    let saved = state.control_plane.api_key(&visitor.context(), &key_ref).await?.record;
+    check_expiry(&fields, saved.expires_at, state.control_plane.now())?;
+    let change = KeyChange { fields, ..KeyChange::default() };
+    state.control_plane.update_api_key(&visitor.context_at(form.version()), &key_ref, &change).await?;
     Ok(())
 }
 
+/// Refuses a new expiry in the past: the key would never be accepted, or end without the page that follows a revocation.
+/// One that was saved before stays.
+fn check_expiry(fields: &KeyFields, saved: Option<Timestamp>, now: Timestamp) -> Result<(), Failure> {
+    let Patch::Value(text) = &fields.expiry else { return Ok(()) };
+    // A text that is no time has a refusal of its own.
+    match Timestamp::parse(text) {
+        Ok(at) if at <= now && Some(at) != saved => Err(Failure::invalid("expiry: is in the past")),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 fn parse_fields(form: &Form) -> Result<KeyFields, Failure> {
-    let (limit, window) = (form.number("rateLimit")?, form.number("rateLimitTtl")?);
+    let (limit, window) = (form.ranged_number("rateLimit")?, form.ranged_number("rateLimitTtl")?);
     let rate_limit = match (limit, window) {
         (None, None) => Patch::Null,
         (limit, window_s) => Patch::Value(RateLimitFields { limit, window_s: window_s.map(|seconds| seconds as f64) }),
     };
-    let quota = match form.number("quota")? {
+    let quota = match form.ranged_number("quota")? {
         None => Patch::Null,
         limit => Patch::Value(QuotaFields { limit, period: form.filled("period") }),
     };

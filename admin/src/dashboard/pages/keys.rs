@@ -11,10 +11,10 @@ use gatepost_store::{SortOrder, Versioned};
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::key_state::KeyState;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::Form;
 use crate::dashboard::layout;
-use crate::dashboard::parts::badge::{self, Tone};
 use crate::dashboard::parts::results::{SearchQuery, SearchedList, SearchedPart, SoFar};
 use crate::dashboard::parts::table::Column::Text;
 use crate::dashboard::parts::{empty, facts, pager, table, time};
@@ -40,6 +40,21 @@ impl KeysQuery {
 
     fn status(&self) -> &str {
         self.status.as_deref().unwrap_or_default()
+    }
+
+    /// Parses the state of the keys that are listed; none for all.
+    ///
+    /// # Errors
+    /// `validation-error` if no state has the name.
+    fn state(&self) -> Result<Option<KeyState>, Failure> {
+        let name = match self.status() {
+            "" => return Ok(None),
+            name => name,
+        };
+        let found = KeyState::SELECTABLE.into_iter().find(|(own, _)| *own == name);
+        found
+            .map(|(_, state)| Some(state))
+            .ok_or_else(|| Failure::invalid("status: must be active, expired or revoked"))
     }
 
     /// Returns the id of the customer whose keys are listed; empty for those of all. A search is over all.
@@ -98,7 +113,7 @@ pub(crate) async fn more(
     let path = query.path(&project);
     let searched = searched_list(&path, search.before_part());
     let found = read(&state, &visitor, &project, &query, searched.room()).await?;
-    let (rows, nothing) = (rows(&state, &found.keys).await?, nothing(&query, &project));
+    let (rows, nothing) = (rows(&state, &found.keys, project.status).await?, nothing(&query, &project));
     Ok(answer::html_page(searched.added(&found.searched_part(), &rows, &nothing, None)))
 }
 
@@ -162,19 +177,20 @@ async fn read_list(
     limit: usize,
 ) -> Result<KeysPart, Failure> {
     let (control_plane, context) = (&state.control_plane, visitor.context());
-    let status = match query.status.as_deref() {
-        Some("active") => Some(Status::Active),
-        Some("revoked") => Some(Status::Inactive),
-        Some(_) | None => None,
-    };
+    let wanted = query.state()?;
     let customer = Some(query.customer()).filter(|customer| !customer.is_empty());
     let custom_account_id = customer.map(|customer| NullableFilter::Text(customer.to_owned()));
-    let filter = KeyFilter { status, custom_account_id, ..KeyFilter::default() };
+    let filter = KeyFilter { custom_account_id, ..KeyFilter::default() };
+    let now = control_plane.now();
+    let is_selected = |key: &ApiKey| {
+        let has_state = wanted.is_none_or(|wanted| wanted == KeyState::of(key, project.status, now));
+        has_state && filter.matches(key)
+    };
     let list = control_plane.key_list(&context, Some(project.id.as_str()), SortOrder::NewestFirst).await?;
     let position = control_plane.decode_cursor(&list.name, query.after.as_deref())?;
     let mut selection = Selection::bounded(limit, position);
     let mut response = LongResponse::new(control_plane.clone(), context, list.requested_project.clone());
-    response.select_keys(&list, &mut selection, ScanTime::OfPage, |key| filter.matches(key)).await?;
+    response.select_keys(&list, &mut selection, ScanTime::OfPage, is_selected).await?;
     let searched = selection.searched();
     let page = control_plane.list_page(&list.name, selection)?;
     Ok(KeysPart { keys: page.items, searched, next: page.next })
@@ -209,7 +225,7 @@ async fn content(
     found: &KeysPart,
 ) -> Result<Markup, Failure> {
     let path = format!("{ROOT}/projects/{}/keys", project.id);
-    let table = table(state, &found.keys).await?;
+    let table = table(state, &found.keys, project.status).await?;
     Ok(html! {
         div.heading {
             h1 { "API keys" }
@@ -239,9 +255,10 @@ fn nothing(query: &KeysQuery, project: &Project) -> Markup {
 }
 
 fn status_choices(path: &str, status: &str, customer: &str) -> Markup {
+    let states = KeyState::SELECTABLE.into_iter().map(|(value, state)| (value, state.word()));
     html! {
         nav.choices aria-label="State" {
-            @for (value, name) in [("", "All"), ("active", "Active"), ("revoked", "Revoked")] {
+            @for (value, name) in std::iter::once(("", "All")).chain(states) {
                 a href=(pager::with_query(path, [("status", value), ("customer", customer)])) aria-current=[(value == status).then_some("true")] { (name) }
             }
         }
@@ -285,14 +302,22 @@ pub(crate) fn search_form(path: &str, text: &str) -> Markup {
     }
 }
 
-/// Shows keys, each with its last use.
-pub(crate) async fn table(state: &DashboardState, keys: &[Versioned<ApiKey>]) -> Result<Markup, Failure> {
+/// Shows keys of projects with a status, each with its last use.
+pub(crate) async fn table(
+    state: &DashboardState,
+    keys: &[Versioned<ApiKey>],
+    projects: Status,
+) -> Result<Markup, Failure> {
     let columns = [Text("Name"), Text("Key"), Text("Customer"), Text("State"), Text("Last used"), Text("Created")];
-    Ok(table::of("API keys", &columns, rows(state, keys).await?))
+    Ok(table::of("API keys", &columns, rows(state, keys, projects).await?))
 }
 
 /// Returns the rows of the table.
-pub(crate) async fn rows(state: &DashboardState, keys: &[Versioned<ApiKey>]) -> Result<Markup, Failure> {
+pub(crate) async fn rows(
+    state: &DashboardState,
+    keys: &[Versioned<ApiKey>],
+    projects: Status,
+) -> Result<Markup, Failure> {
     let (now, last_uses) = (state.control_plane.now(), state.control_plane.last_uses(keys).await?);
     Ok(html! {
         @for (found, last_use) in keys.iter().zip(last_uses) {
@@ -305,20 +330,12 @@ pub(crate) async fn rows(state: &DashboardState, keys: &[Versioned<ApiKey>]) -> 
                         a href=(customer_path(&key.project, customer)) { (customer) }
                     })))
                 }
-                td { (state_badge(key, now)) }
+                td { (KeyState::of(key, projects, now).badge()) }
                 td { (facts::or_dash(last_use.map(|at| time::relative(at, now)))) }
                 td { (time::relative(key.stamps.created_at, now)) }
             }
         }
     })
-}
-
-pub(crate) fn state_badge(key: &ApiKey, now: gatepost_domain::time::Timestamp) -> Markup {
-    match key.status {
-        Status::Inactive => badge::state(Tone::Bad, "Revoked"),
-        Status::Active if key.expires_at.is_some_and(|at| at <= now) => badge::state(Tone::Warning, "Expired"),
-        Status::Active => badge::state(Tone::Good, "Active"),
-    }
 }
 
 fn keys_page(visitor: &Visitor, project: &Project, content: Markup) -> Markup {

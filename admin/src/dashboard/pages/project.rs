@@ -40,7 +40,7 @@ pub(crate) async fn show(
 ) -> PageResult {
     let project = state.control_plane.project(&visitor.context(), &id).await?;
     let form = settings_form(&project);
-    let period = UsagePeriod::parse(query.usage.as_deref());
+    let period = UsagePeriod::parse(query.usage.as_deref())?;
     let content = sections(&state, &visitor, &project, period, Entries { form: &form, fault: None }).await?;
     Ok(answer::html_page(project_page(&visitor, &project.record, &project.record.name, content)))
 }
@@ -197,7 +197,7 @@ async fn keys_section(
             }))
         } @else {
             (keys::search_form(&path, ""))
-            (keys::table(state, &page.items).await?)
+            (keys::table(state, &page.items, project.status).await?)
             @if page.next.is_some() { p { a href=(path) { "All keys" } } }
         }
     })

@@ -6,7 +6,7 @@ use gatepost_control_plane::{
 };
 use gatepost_domain::id::{AccountId, EventId, KeyId, ProjectId, WebhookId};
 use gatepost_domain::key::Secret;
-use gatepost_domain::record::{ApiKey, Project, Webhook};
+use gatepost_domain::record::{ApiKey, Project, Status, Webhook};
 use gatepost_store::Versioned;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -79,7 +79,7 @@ pub(crate) async fn more(
     if !text.is_empty() {
         found.add_keys(search_keys(&state, &visitor, text, query.after, list.room()).await?);
     }
-    let rows = keys::rows(&state, &found.keys).await?;
+    let rows = keys::rows(&state, &found.keys, Status::Active).await?;
     Ok(answer::html_page(list.added(&found.searched_part(), &rows, &nothing(), Some(&not_all()))))
 }
 
@@ -234,7 +234,8 @@ async fn results(
     let keys = html! {
         section aria-labelledby="keys-heading" {
             h2 #keys-heading { "API keys" }
-            (keys::table(state, &found.keys).await?)
+            // The search finds no key of a deleted project.
+            (keys::table(state, &found.keys, Status::Active).await?)
         }
     };
     if !shown.is_empty()

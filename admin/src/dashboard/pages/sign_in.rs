@@ -141,7 +141,7 @@ fn used_link() -> Response {
     let title = "This link cannot be used";
     let content = html! {
         h1 { (title) }
-        p { "A link works once and for 10 minutes." }
+        p { "A link works once and for 10 minutes. " code { "gatepost dashboard" } " prints a new one." }
         p { a.button href={ (ROOT) "/sign-in" } { "Sign in with an access key" } }
     };
     (StatusCode::GONE, answer::html_page(frame::bare(title, content))).into_response()

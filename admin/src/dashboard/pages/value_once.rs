@@ -16,10 +16,11 @@ pub(crate) fn created(key: &ApiKey, shown: &Shown) -> Markup {
     }
 }
 
-/// Shows the new value of a key, which gateways have applied the rotation, and the table of all values with their ends.
-pub(crate) fn rotated(key: &ApiKey, shown: &Shown, fence: Markup, values: Markup) -> Markup {
+/// Shows the new value of a key, which gateways have applied the rotation, a warning if there is one, and the table of all values with their ends.
+pub(crate) fn rotated(key: &ApiKey, shown: &Shown, fence: Markup, warning: Markup, values: Markup) -> Markup {
     html! {
         h1 { "Key rotated" }
+        (warning)
         (value(key, shown))
         (fence)
         section aria-labelledby="values-heading" {

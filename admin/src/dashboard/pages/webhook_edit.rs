@@ -27,7 +27,7 @@ pub(crate) async fn edit(State(state): State<DashboardState>, visitor: Visitor, 
     visitor.caller().require_write()?;
     let found = webhook_frame::read(&state, &visitor, &id).await?;
     let form = saved_form(&state, &found)?;
-    Ok(answer::html_page(edit_page(&visitor, &found, Entries { form: &form, fault: None }, Extra::default())))
+    Ok(answer::html_page(edit_page(&state, &visitor, &found, Entries { form: &form, fault: None }, Extra::default())))
 }
 
 /// Tests the endpoint, or saves the settings unless someone else has changed them since the form was drawn.
@@ -48,16 +48,16 @@ pub(crate) async fn update(
         Ok(None) => Ok(answer::see_other(&format!("/webhooks/{id}"))),
         Ok(test) => {
             let entries = Entries { form: &form, fault: None };
-            Ok(answer::html_page(edit_page(&visitor, &found, entries, Extra { test, ..Extra::default() })))
+            Ok(answer::html_page(edit_page(&state, &visitor, &found, entries, Extra { test, ..Extra::default() })))
         }
         Err(Failure::Refused(problem)) if problem.code == ErrorCode::PreconditionFailed => {
             let extra = Extra { conflict: Some(changed_meanwhile(&state, &found, &form)?), ..Extra::default() };
-            Ok(answer::faulty_form(edit_page(&visitor, &found, Entries { form: &form, fault: None }, extra)))
+            Ok(answer::faulty_form(edit_page(&state, &visitor, &found, Entries { form: &form, fault: None }, extra)))
         }
         Err(failure) => {
             let fault = FormFault::of(failure)?;
             let entries = Entries { form: &form, fault: Some(&fault) };
-            Ok(answer::faulty_form(edit_page(&visitor, &found, entries, Extra::default())))
+            Ok(answer::faulty_form(edit_page(&state, &visitor, &found, entries, Extra::default())))
         }
     }
 }
@@ -97,7 +97,13 @@ fn saved_form(state: &DashboardState, found: &WebhookAndProject) -> Result<Form,
     Ok(webhook_form::form_of(&found.webhook, values.url.expose()))
 }
 
-fn edit_page(visitor: &Visitor, found: &WebhookAndProject, entries: Entries<'_>, extra: Extra) -> Markup {
+fn edit_page(
+    state: &DashboardState,
+    visitor: &Visitor,
+    found: &WebhookAndProject,
+    entries: Entries<'_>,
+    extra: Extra,
+) -> Markup {
     let webhook = &found.webhook.record;
     // After a conflict the form saves over the version that it has just shown.
     let version = match extra.conflict {
@@ -111,7 +117,7 @@ fn edit_page(visitor: &Visitor, found: &WebhookAndProject, entries: Entries<'_>,
         @if let Some(conflict) = extra.conflict { (conflict) }
         form.stack.card method="post" action={ (path) "/edit" } {
             (entries.summary(&webhook_form::FIELDS))
-            (webhook_form::fields(entries))
+            (webhook_form::fields(entries, &state.control_plane))
             (webhook_form::more_fields(entries))
             @if let Some(test) = extra.test { (test) }
             input type="hidden" name="version" value=(version.as_u64());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gatepost_control_plane::{DeliveryRequest, Failure, NewWebhook, Patch, TokenRequest, WebhookChange};
+use gatepost_control_plane::{ControlPlane, DeliveryRequest, Failure, NewWebhook, Patch, TokenRequest, WebhookChange};
 use gatepost_domain::record::{KeyValues, SignatureKind, UserSecret, Webhook};
 use gatepost_store::Versioned;
 use maud::{Markup, html};
@@ -25,8 +25,12 @@ const URL: Field = Field::text(
     "url",
     "Endpoint",
     "An https address. For a receiver on your own machine, gatepost listen needs no webhook.",
-);
-const NAME: Field = Field::text("name", "Name", "For future you and your team mates.");
+)
+.required();
+/// The endpoint where `webhooks.allow_private_networks` is set.
+const ANY_URL: Field =
+    Field { hint: "An https or http address; private networks are allowed here, for development.", ..URL };
+const NAME: Field = Field::text("name", "Name", "For future you and your team mates.").required();
 const TOKEN: Field = Field::text(
     "theauthapiToken",
     "Token of your own",
@@ -41,8 +45,10 @@ const IN_FLIGHT: Field =
     Field::text("maxInFlight", "Requests at the same time", "1 to 16. Empty for 16.").with_input(Input::Number);
 const RATE: Field =
     Field::text("ratePerSecond", "Requests in a second", "1 to 1000. Empty for no maximum.").with_input(Input::Number);
+const TOPICS: Field = Field::text("topics", "Events selection", "");
+const HEADERS: Field = Field::text("customHeaders", "Custom Headers", "");
 /// Fields that show what is wrong with them.
-pub(crate) const FIELDS: [Field; 6] = [URL, NAME, TOKEN, SCHEDULE, IN_FLIGHT, RATE];
+pub(crate) const FIELDS: [Field; 8] = [URL, NAME, TOPICS, HEADERS, TOKEN, SCHEDULE, IN_FLIGHT, RATE];
 
 /// Returns the form of a new webhook.
 pub(crate) fn empty_form() -> Form {
@@ -134,7 +140,7 @@ fn parse_pasted(text: &str) -> Result<Vec<(String, String)>, Failure> {
 }
 
 fn parse_delivery(form: &Form) -> Result<DeliveryRequest, Failure> {
-    let number = |name| Ok::<_, Failure>(form.number(name)?.map_or(Patch::Null, Patch::Value));
+    let number = |name| Ok::<_, Failure>(form.ranged_number(name)?.map_or(Patch::Null, Patch::Value));
     let kinds = if is_on(form, "v1a") { &SignatureKind::ALL[..] } else { &SignatureKind::ALL[..1] };
     Ok(DeliveryRequest {
         retry_schedule: parse_schedule(form)?,
@@ -204,9 +210,10 @@ pub(crate) fn different_entries(saved: &Form, form: &Form) -> Vec<(&'static str,
 }
 
 /// Shows the fields up to the custom headers.
-pub(crate) fn fields(entries: Entries<'_>) -> Markup {
+pub(crate) fn fields(entries: Entries<'_>, control_plane: &ControlPlane) -> Markup {
+    let url = if control_plane.allows_private_networks() { &ANY_URL } else { &URL };
     html! {
-        div.endpoint { (entries.choice("httpMethod", "Method", &METHODS)) (entries.field(&URL)) }
+        div.endpoint { (entries.choice("httpMethod", "Method", &METHODS)) (entries.field(url)) }
         (entries.field(&NAME))
         (webhook_topics::selection(entries))
         (headers(entries))

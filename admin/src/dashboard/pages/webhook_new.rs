@@ -26,7 +26,7 @@ pub(crate) async fn new(State(state): State<DashboardState>, visitor: Visitor, P
     visitor.caller().require_write()?;
     let project = state.control_plane.active_project(&visitor.context(), Some(&id)).await?;
     let form = webhook_form::empty_form();
-    Ok(answer::html_page(new_page(&visitor, &project, Entries { form: &form, fault: None }, None)))
+    Ok(answer::html_page(new_page(&state, &visitor, &project, Entries { form: &form, fault: None }, None)))
 }
 
 /// Tests the endpoint, or creates the webhook and shows its signing secret once.
@@ -47,14 +47,14 @@ pub(crate) async fn create(
         Err(failure) => {
             let fault = FormFault::of(failure)?;
             let entries = Entries { form: &form, fault: Some(&fault) };
-            Ok(answer::faulty_form(new_page(&visitor, &project, entries, None)))
+            Ok(answer::faulty_form(new_page(&state, &visitor, &project, entries, None)))
         }
     }
 }
 
 async fn test(state: &DashboardState, visitor: &Visitor, project: &Project, form: &Form) -> Result<Markup, Failure> {
     let result = webhook_ping::test_connection(state, visitor, form, webhook_form::parse_headers(form)?).await?;
-    Ok(new_page(visitor, project, Entries { form, fault: None }, Some(result)))
+    Ok(new_page(state, visitor, project, Entries { form, fault: None }, Some(result)))
 }
 
 async fn save(state: &DashboardState, visitor: &Visitor, project: &Project, form: &Form) -> Result<Markup, Failure> {
@@ -71,14 +71,20 @@ async fn save(state: &DashboardState, visitor: &Visitor, project: &Project, form
     Ok(created_page(visitor, &found, &shown, token.as_ref()))
 }
 
-fn new_page(visitor: &Visitor, project: &Project, entries: Entries<'_>, test: Option<Markup>) -> Markup {
+fn new_page(
+    state: &DashboardState,
+    visitor: &Visitor,
+    project: &Project,
+    entries: Entries<'_>,
+    test: Option<Markup>,
+) -> Markup {
     let path = format!("{ROOT}/projects/{}", project.id);
     let content = html! {
         h1 { "Create a new webhook" }
         p { "Start listening to key events." }
         form.stack.card method="post" action={ (path) "/webhooks/new" } {
             (entries.summary(&webhook_form::FIELDS))
-            (webhook_form::fields(entries))
+            (webhook_form::fields(entries, &state.control_plane))
             @if visitor.sees_account() {
                 (entries.choice("events", "Events of", &[("project", "This project"), ("account", "All projects of the account")]))
             }
@@ -98,7 +104,7 @@ fn new_page(visitor: &Visitor, project: &Project, entries: Entries<'_>, test: Op
 
 /// Shows the button that sends a form to be tested, not saved.
 pub(crate) fn test_button(path: &str) -> Markup {
-    html! { button name="do" value=(TEST) formaction={ (path) (webhook_ping::RESULT) } { "Test Connection" } }
+    html! { button name="do" value=(TEST) formaction={ (path) (webhook_ping::RESULT) } formnovalidate { "Test Connection" } }
 }
 
 /// Returns whether a form is to be tested, not saved.

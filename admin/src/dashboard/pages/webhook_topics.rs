@@ -19,15 +19,14 @@ enum Value {
     Never,
 }
 
-/// Shows the check boxes, folded until some are chosen.
+/// Shows the check boxes. At least one is needed, so that they are not folded.
 pub(crate) fn selection(entries: Entries<'_>) -> Markup {
     let fault = entries.fault.filter(|fault| fault.field == "topics");
-    let chosen = entries.form.all("topics").count();
     html! {
         fieldset.faulty[fault.is_some()] {
-            legend { "Events selection" }
+            legend { "Events selection" span.required { " required" } }
             @if let Some(fault) = fault { p.fault { (fault.text) } }
-            details.more open[chosen > 0 || fault.is_some()] {
+            details.more open {
                 summary { "+ Add Events" }
                 p.hint { "A webhook gets the value of a key only if an admin chose its endpoint and it uses https. Others get the ID." }
                 @for (name, topics) in GROUPS {

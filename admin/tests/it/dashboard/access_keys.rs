@@ -35,7 +35,7 @@ async fn value_of_an_access_key_is_shown_once_and_sees_what_was_chosen() {
         ("role", "owner", "must be admin, user or viewer"),
         ("expiry", "2001-01-01", "Is in the past"),
         ("projectId", "prj_00nothing", "There is no such project."),
-        ("name", "", "Is missing"),
+        ("name", "", "Must not be empty"),
     ] {
         let mut entries = vec![("name", "x"), ("role", "user"), ("once", "0123456789012345678901")];
         entries.retain(|(name, _)| *name != field);

@@ -46,6 +46,17 @@ async fn form_has_the_words_and_the_order_of_the_hosted_product() {
     let places: Vec<usize> =
         order.iter().map(|words| form.find(words).unwrap_or_else(|| panic!("{words} in {form}"))).collect();
     assert!(places.is_sorted(), "{places:?}");
+    assert_eq!(form.matches(r#"<span class="required"> required</span>"#).count(), 3, "endpoint, name, events: {form}");
+    assert!(form.contains("An https address.") && form.contains("<details class=\"more\" open><summary>+ Add Events"));
+    let path = format!("/dashboard/projects/{project}/webhooks/new");
+    let once = hidden_field(&browser.get(&path).await.body, "once");
+    let page = browser.post(&path, &[("name", "w"), ("url", "https://93.184.215.14/"), ("once", &once)]).await;
+    assert_eq!(page.status, 422);
+    assert!(page.body.contains("Please correct the marked field.") && page.body.contains("At least one is needed"));
+    let allowing = fixture.start_second_process(PrivateNetworks::Allowed).await;
+    let mut browser = Browser::new(&allowing);
+    browser.sign_in(&admin.access_key).await;
+    assert!(browser.get(&path).await.body.contains("An https or http address"));
 }
 
 #[tokio::test]
@@ -133,7 +144,7 @@ async fn test_connection_says_in_words_what_fails_and_keeps_the_entries() {
     }
     for (name, value, words) in [
         ("url", "nonsense", "Must be a whole URL with its scheme"),
-        ("url", "", "Is missing"),
+        ("url", "", "Must not be empty"),
         ("headerName", "webhook-id", "Webhook-id is reserved"),
         ("headerName", "{\"x\": 1}", "The pasted text is not a JSON object of texts"),
     ] {

@@ -124,8 +124,8 @@ fn key_step(
             passed(format!("The value belongs to {}.", facts.key))
         }
         Check::Revocation => passed(match facts.value_until {
-            Some(until) => format!("The key is active. This value was replaced, and is accepted until {until}."),
-            None => "The key is active.".to_owned(),
+            Some(until) => format!("The key is not revoked. This value was replaced, and is accepted until {until}."),
+            None => "The key is not revoked.".to_owned(),
         }),
         Check::Expiry => passed(match facts.expires_at {
             Some(at) => format!("The key expires at {at}."),
