@@ -251,7 +251,7 @@ pub(crate) async fn confirm_rotate(
 ) -> PageResult {
     visitor.caller().require_write()?;
     let found = read(&state, &visitor, &id).await?;
-    key_state::require_rotatable(&found)?;
+    key_state::require_rotatable(&found.key.record, &found.project)?;
     let form = Form::with([("overlap", "86400".to_owned())]);
     Ok(answer::html_page(rotate_page(&visitor, &found, &form, None, state.control_plane.now())))
 }

@@ -97,7 +97,7 @@ async fn create_again(state: &DashboardState, visitor: &Visitor, id: &str, form:
 pub(crate) async fn edit(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
     visitor.caller().require_write()?;
     let found = key::read(&state, &visitor, &id).await?;
-    key_state::require_changeable(&found)?;
+    key_state::require_changeable(&found.project)?;
     let form = form_of(&found.key);
     Ok(answer::html_page(edit_page(&visitor, &found, &form, None, None)))
 }

@@ -2,11 +2,10 @@
 
 use gatepost_control_plane::Failure;
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{ApiKey, Status};
+use gatepost_domain::record::{ApiKey, Project, Status};
 use gatepost_domain::time::Timestamp;
 use maud::{Markup, html};
 
-use super::key::KeyAndProject;
 use crate::dashboard::parts::badge::{self, Tone};
 use crate::dashboard::parts::time;
 
@@ -66,8 +65,8 @@ impl KeyState {
 ///
 /// # Errors
 /// `conflict` if the project was deleted.
-pub(crate) fn require_changeable(found: &KeyAndProject) -> Result<(), Failure> {
-    match found.project.status {
+pub(crate) fn require_changeable(project: &Project) -> Result<(), Failure> {
+    match project.status {
         Status::Active => Ok(()),
         Status::Inactive => {
             let detail = "the project was deleted, for good: its keys can only be read and revoked";
@@ -80,9 +79,9 @@ pub(crate) fn require_changeable(found: &KeyAndProject) -> Result<(), Failure> {
 ///
 /// # Errors
 /// `conflict` if the project was deleted or the key is revoked.
-pub(crate) fn require_rotatable(found: &KeyAndProject) -> Result<(), Failure> {
-    require_changeable(found)?;
-    match found.key.record.status {
+pub(crate) fn require_rotatable(key: &ApiKey, project: &Project) -> Result<(), Failure> {
+    require_changeable(project)?;
+    match key.status {
         Status::Active => Ok(()),
         Status::Inactive => Err(Failure::refused(ErrorCode::Conflict, "the key is revoked; reactivate it first")),
     }
