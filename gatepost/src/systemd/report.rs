@@ -44,6 +44,8 @@ impl Reporter {
         let mut checks = self.manager.watchdog().map(|longest| every(longest / 2));
         loop {
             tokio::select! {
+                // The state first, which takes no time: a check of a process that does not answer takes all of its period.
+                biased;
                 _ = looks.tick() => self.report_status(&mut status),
                 period = next_check(&mut checks) => self.report_alive(period).await,
             }
