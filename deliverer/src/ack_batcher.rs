@@ -108,8 +108,8 @@ async fn gather(receiver: &mut mpsc::Receiver<PendingAck>, batch: &mut Vec<Pendi
     }
 }
 
-/// Returns how many of so many deliveries that are being sent are settled together. While only one webhook is busy,
-/// nothing is sent in place of those that wait here, so that it is a smaller part.
+/// Returns the size of a batch while so many deliveries are in flight. A single busy webhook is held up by its in-flight
+/// cap until its deliveries are settled, so its batches are smaller.
 fn gathered_part(in_flight: usize) -> usize {
     let is_one_webhook = in_flight <= IN_FLIGHT_CAP as usize;
     MAX_BATCH.min(if is_one_webhook { in_flight / 4 } else { in_flight / 2 })

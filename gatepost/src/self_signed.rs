@@ -20,7 +20,7 @@ const CERT_FILE: &str = "self-signed.crt";
 const KEY_FILE: &str = "self-signed.key";
 const FLAG: &str = "--tls-self-signed";
 
-/// A certificate that clients trust only if they are told to.
+/// Files of a certificate that no client trusts before it is given the certificate.
 pub(crate) struct SelfSigned {
     cert: PathBuf,
     key: PathBuf,
@@ -86,6 +86,6 @@ mod tests {
         let second = text(later(825));
         assert_ne!(second, first);
         std::fs::write(directory.path().join(KEY_FILE), "no key").unwrap();
-        assert_ne!(text(later(825)), second, "a pair that does not fit is made anew");
+        assert_ne!(text(later(825)), second, "a pair that does not fit is replaced");
     }
 }

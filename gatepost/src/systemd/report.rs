@@ -44,7 +44,7 @@ impl Reporter {
         let mut checks = self.manager.watchdog().map(|longest| every(longest / 2));
         loop {
             tokio::select! {
-                // The state first, which takes no time: a check of a process that does not answer takes all of its period.
+                // The state first, which takes no time: a check of a process that does not respond takes its whole period.
                 biased;
                 _ = looks.tick() => self.report_status(&mut status),
                 period = next_check(&mut checks) => self.report_alive(period).await,
@@ -60,13 +60,13 @@ impl Reporter {
         }
     }
 
-    /// Reports that the process is alive if it answers `/livez` as it would answer anybody, in this time: connections
+    /// Reports that the process is alive if it responds to `/livez` within this time, as it would to anybody: connections
     /// are accepted and tasks run.
     async fn report_alive(&self, limit: Duration) {
         let request = self.client.get(format!("http://{}/livez", self.ops)).timeout(limit);
         match request.send().await.and_then(reqwest::Response::error_for_status) {
             Ok(_) => self.manager.report_alive(),
-            Err(_) => tracing::warn!("the process does not answer its own /livez: the service manager is not told"),
+            Err(_) => tracing::warn!("the process does not respond to its own /livez, no WATCHDOG=1 is sent"),
         }
     }
 }
