@@ -79,13 +79,14 @@ impl Node {
 
     /// Parses TOML. A syntax error names its line.
     pub(super) fn parse(name: &str, text: &str) -> Result<Self, SyntaxError> {
+        let file = SourceFile::new(name, text);
         match DeTable::parse(text) {
             Ok(table) => {
                 let span = table.span();
-                Ok(convert(DeValue::Table(table.into_inner()), &span, name, text))
+                Ok(convert(DeValue::Table(table.into_inner()), &span, &file))
             }
             Err(error) => {
-                let line = error.span().map_or(1, |span| line_of(text, span.start));
+                let line = error.span().map_or(1, |span| file.line_at(span.start));
                 Err(SyntaxError { name: name.to_owned(), line, message: error.message().to_owned() })
             }
         }
@@ -108,10 +109,28 @@ impl Node {
     }
 }
 
-fn convert(value: DeValue<'_>, span: &Range<usize>, name: &str, text: &str) -> Node {
+/// Name of a file, and where its lines start.
+struct SourceFile<'a> {
+    name: &'a str,
+    line_starts: Vec<usize>,
+}
+
+impl<'a> SourceFile<'a> {
+    fn new(name: &'a str, text: &str) -> Self {
+        let line_ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self { name, line_starts: std::iter::once(0).chain(line_ends.map(|(at, _)| at + 1)).collect() }
+    }
+
+    /// Returns the number of the line of a byte, from 1 on.
+    fn line_at(&self, offset: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= offset)
+    }
+}
+
+fn convert(value: DeValue<'_>, span: &Range<usize>, file: &SourceFile<'_>) -> Node {
     let convert_child = |spanned: Spanned<DeValue<'_>>| {
         let span = spanned.span();
-        convert(spanned.into_inner(), &span, name, text)
+        convert(spanned.into_inner(), &span, file)
     };
     let value = match value {
         DeValue::String(value) => Value::Text(value.into_owned()),
@@ -127,9 +146,5 @@ fn convert(value: DeValue<'_>, span: &Range<usize>, name: &str, text: &str) -> N
         DeValue::Float(_) => Value::Unsupported("a number with a fraction"),
         DeValue::Datetime(_) => Value::Unsupported("a date"),
     };
-    Node { value, source: ValueSource::File { name: name.to_owned(), line: line_of(text, span.start) } }
-}
-
-fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+    Node { value, source: ValueSource::File { name: file.name.to_owned(), line: file.line_at(span.start) } }
 }
