@@ -1,6 +1,6 @@
 //! The table of routes: host, longest path prefix, methods.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use gatepost_domain::header_name::NormalizedHeaderName;
@@ -55,7 +55,7 @@ impl<B> Routes<B> {
     ) -> Result<Self, E> {
         options.sort_by_key(|route| route.methods.is_empty());
         let hosts = options.iter().filter_map(|route| route.host.as_deref()).map(lower_case).collect();
-        let allow: Vec<Arc<str>> = options.iter().map(|route| allowed_methods(&options, route)).collect();
+        let allow = allowed_methods(&options);
         let have_methods = options.iter().any(|route| !route.methods.is_empty());
         let (mut classes, mut accepted_quirks) = (RequirementClasses::default(), Quirks::NONE);
         let mut index = RouteIndex::default();
@@ -136,10 +136,15 @@ fn lower_case(host: &str) -> String {
     normalize(host).to_ascii_lowercase()
 }
 
-fn allowed_methods(routes: &[RouteOptions], of: &RouteOptions) -> Arc<str> {
-    let same = routes.iter().filter(|route| route.host == of.host && route.path == of.path);
-    let methods = same.flat_map(|route| &route.methods);
-    methods.map(Method::as_str).collect::<Vec<_>>().join(", ").into()
+/// Returns the methods of all routes with the host and path of each route.
+fn allowed_methods(routes: &[RouteOptions]) -> Vec<Arc<str>> {
+    let mut by_place: HashMap<(Option<&str>, &str), Vec<&str>> = HashMap::new();
+    for route in routes {
+        let methods = route.methods.iter().map(Method::as_str);
+        by_place.entry((route.host.as_deref(), &route.path)).or_default().extend(methods);
+    }
+    let methods = |route: &RouteOptions| by_place[&(route.host.as_deref(), route.path.as_str())].join(", ");
+    routes.iter().map(|route| methods(route).into()).collect()
 }
 
 #[cfg(test)]
