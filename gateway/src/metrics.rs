@@ -112,19 +112,22 @@ impl Metrics {
 pub(crate) struct RouteCounters {
     route: String,
     requests: IntCounterVec,
-    /// By outcome and status.
-    counters: Box<[OnceLock<IntCounter>]>,
+    /// By outcome and status. Those of an outcome take 8 KB, so a route has only those that occur.
+    counters: [OnceLock<StatusCounters>; AuthOutcome::LABELS.len()],
 }
+
+type StatusCounters = Box<[OnceLock<IntCounter>; STATUSES]>;
 
 impl RouteCounters {
     fn new(requests: &IntCounterVec, route: &str) -> Self {
-        let counters = (0..AuthOutcome::LABELS.len() * STATUSES).map(|_| OnceLock::new()).collect();
+        let counters = std::array::from_fn(|_| OnceLock::new());
         Self { route: route.to_owned(), requests: requests.clone(), counters }
     }
 
     fn increment(&self, outcome: AuthOutcome, status: u16) {
-        let index = outcome.index() * STATUSES + usize::from(status.clamp(100, 599) - 100);
-        let counter = self.counters[index].get_or_init(|| {
+        let of_outcome =
+            self.counters[outcome.index()].get_or_init(|| Box::new(std::array::from_fn(|_| OnceLock::new())));
+        let counter = of_outcome[usize::from(status.clamp(100, 599) - 100)].get_or_init(|| {
             self.requests.with_label_values(&[self.route.as_str(), outcome.label(), &status.to_string()])
         });
         counter.inc();
