@@ -15,14 +15,13 @@ use clap::Args;
 use gatepost_domain::change::Topic;
 use gatepost_domain::id::WebhookId;
 use gatepost_store::Format;
-use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use crate::findings::Findings;
 use crate::gatepost::{GatepostProcess, StartOptions};
 use crate::machine::{self, Core};
-use crate::report::{self, NoiseMonitor, Table, print_line};
-use crate::scenarios::Findings;
+use crate::report::{NoiseMonitor, Table};
 use crate::store_fixture::StoreFixture;
 use receiver::WebhookReceiver;
 
@@ -103,15 +102,7 @@ pub(crate) async fn run(options: &DeliveryOptions) -> anyhow::Result<()> {
 async fn report_findings(name: &str, measuring: impl Future<Output = anyhow::Result<Findings>>) -> anyhow::Result<()> {
     let monitor = NoiseMonitor::start();
     let findings = measuring.await?;
-    for (title, table) in &findings.tables {
-        print_line(&format!("### {title}\n\n{}", table.to_markdown()));
-    }
-    let noise = monitor.noise();
-    print_line(&noise.summary());
-    let json = json!({"noise": noise, "found": findings.json});
-    let file = report::write_json(&format!("deliveries-{name}"), &json)?;
-    print_line(&format!("{}\n", file.display()));
-    Ok(())
+    findings.report(&format!("deliveries-{name}"), None, &monitor)
 }
 
 /// Store and receiver of webhooks, on which a deliverer can be started.

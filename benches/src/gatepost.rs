@@ -24,6 +24,8 @@ pub(crate) struct GatepostProcess {
     pub(crate) gateway: Option<SocketAddr>,
     /// Address of the admin API, if the process has one.
     pub(crate) admin: Option<SocketAddr>,
+    /// Address of its metrics.
+    pub(crate) ops: Option<SocketAddr>,
     /// Time from the start until the process was ready.
     pub(crate) ready_after: Duration,
 }
@@ -62,7 +64,7 @@ impl GatepostProcess {
         let ready_after = started_at.elapsed();
         let address = |message: &str| addresses_by_message.get(message).copied();
         let (gateway, admin) = (address("the gateway listens"), address("the admin API listens"));
-        Ok(Self { process, gateway, admin, ready_after })
+        Ok(Self { process, gateway, admin, ops: address(STARTED_MESSAGE), ready_after })
     }
 }
 

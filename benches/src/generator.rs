@@ -3,9 +3,11 @@
 //! request counts from the time at which it is due, so that a late response does not hide the delay of others.
 
 mod connection;
+mod handshakes;
+mod idle;
 mod requests;
+mod transport;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -15,7 +17,10 @@ use rustix::fs::Timespec;
 use tokio::time::Instant;
 
 use connection::{Connection, ExchangeState};
+pub(crate) use handshakes::HandshakeClients;
+pub(crate) use idle::with_idle_connections;
 pub(crate) use requests::{Keys, Requests, UnknownKeys};
+pub(crate) use transport::{HOST, Target};
 
 use crate::machine::Core;
 
@@ -40,9 +45,9 @@ pub(crate) enum StopAfter {
     Responses(u64),
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct LoadConfig {
-    pub(crate) target: SocketAddr,
+    pub(crate) target: Target,
     pub(crate) connections: usize,
     pub(crate) load_model: LoadModel,
     pub(crate) stop_after: StopAfter,
@@ -87,18 +92,27 @@ impl LoadResult {
 }
 
 /// Runs a load in its own thread.
-pub(crate) fn run(config: LoadConfig, requests: &mut Requests) -> anyhow::Result<LoadResult> {
+pub(crate) fn run(config: &LoadConfig, requests: &mut Requests) -> anyhow::Result<LoadResult> {
+    run_from_start(config, requests, || {})
+}
+
+/// Runs a load in its own thread, and calls `at_start` when the connections are open and the first request is due.
+pub(crate) fn run_from_start(
+    config: &LoadConfig,
+    requests: &mut Requests,
+    at_start: impl FnOnce() + Send,
+) -> anyhow::Result<LoadResult> {
     std::thread::scope(|scope| {
         let running = scope.spawn(|| {
             config.core.pin_thread()?;
-            LoadRun::start(config, requests)?.finish()
+            LoadRun::start(config, requests, at_start)?.finish()
         });
         running.join().unwrap_or_else(|_| bail!("the load generator panicked"))
     })
 }
 
 struct LoadRun<'a> {
-    config: LoadConfig,
+    config: &'a LoadConfig,
     requests: &'a mut Requests,
     epoll: std::os::fd::OwnedFd,
     connections: Vec<Connection>,
@@ -112,12 +126,14 @@ struct LoadRun<'a> {
 }
 
 impl<'a> LoadRun<'a> {
-    fn start(config: LoadConfig, requests: &'a mut Requests) -> anyhow::Result<Self> {
+    /// Connects to the server, and calls `at_start` when all connections are open.
+    fn start(config: &'a LoadConfig, requests: &'a mut Requests, at_start: impl FnOnce()) -> anyhow::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut connections = Vec::with_capacity(config.connections);
         for number in 0..config.connections {
-            connections.push(Connection::open(config.target, &epoll, number)?);
+            connections.push(Connection::open(&config.target, &epoll, number)?);
         }
+        at_start();
         Ok(Self {
             config,
             requests,
@@ -231,7 +247,7 @@ impl<'a> LoadRun<'a> {
     }
 
     fn reopen(&mut self, number: usize) -> anyhow::Result<()> {
-        self.connections[number] = Connection::open(self.config.target, &self.epoll, number)?;
+        self.connections[number] = Connection::open(&self.config.target, &self.epoll, number)?;
         Ok(())
     }
 }

@@ -83,8 +83,12 @@ pub(crate) fn process_cpu_time(pid: u32) -> Duration {
     Duration::from_millis(ticks * 1000 / TICKS_A_SECOND)
 }
 
-/// Returns the resident memory of a process in bytes.
+/// Returns the resident memory of a process and its descendants in bytes. What they share counts for each.
 pub(crate) fn resident_bytes(pid: u32) -> u64 {
+    process_tree(pid, &read_stats()).into_iter().map(resident_bytes_of_one).sum()
+}
+
+fn resident_bytes_of_one(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());

@@ -2,6 +2,7 @@
 //! them.
 
 mod deliveries;
+mod findings;
 mod gatepost;
 mod gateway_fixture;
 mod generator;
@@ -16,6 +17,8 @@ mod rounds;
 mod scenarios;
 mod statistics;
 mod store_fixture;
+mod tls;
+mod tls_fixture;
 mod upstream;
 
 use clap::{Parser, Subcommand};
@@ -37,6 +40,8 @@ enum Command {
     Instructions(instructions::InstructionOptions),
     /// Measure the CPU time of all peers with the same requests
     Load(load::LoadOptions),
+    /// Measure handshakes, requests and memory over TLS, many routes and reloads, next to the peers
+    Tls(tls::TlsOptions),
     /// Measure the gateway in all relevant situations
     Scenarios(scenarios::ScenarioOptions),
     /// Measure the deliverer in all relevant situations
@@ -45,11 +50,12 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // Redis is used without TLS, but its client requires a cryptography provider.
+    // The client of Redis requires a cryptography provider, even without TLS.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match Cli::parse().command {
         Command::Instructions(options) => instructions::run(&options).await,
         Command::Load(options) => load::run(&options).await,
+        Command::Tls(options) => tls::run(&options).await,
         Command::Scenarios(options) => scenarios::run(&options).await,
         Command::Deliveries(options) => deliveries::run(&options).await,
     }

@@ -18,10 +18,18 @@ use crate::peers::Peer;
 use crate::report::{self, Table};
 use crate::statistics::{MedianRange, Ratio};
 
+/// What is measured in rounds.
+pub(crate) trait Measurable {
+    fn name(&self) -> &str;
+
+    /// Adds a measurement of some duration.
+    fn measure(&mut self, duration: Duration) -> anyhow::Result<()>;
+}
+
 /// Number of keep-alive connections.
 const CONNECTIONS: usize = 64;
-/// Time before a measurement in which connections are opened and caches get warm.
-const WARM_UP: Duration = Duration::from_millis(200);
+/// Time before a measurement in which caches get warm.
+pub(crate) const WARM_UP: Duration = Duration::from_millis(200);
 
 /// Number and duration of rounds, and seed of their order.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +64,17 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
+    /// Adds a measurement: the CPU time of a number of operations, and how many were done in a second.
+    pub(crate) fn record(&mut self, cpu_time: Duration, count: u64, rate: f64) {
+        self.cpu_us.push(cpu_time.as_secs_f64() * 1e6 / count as f64);
+        self.rate.push(rate);
+    }
+
+    /// Returns the median and range of the CPU times.
+    pub(crate) fn cpu(&self) -> MedianRange {
+        MedianRange::from_values(&self.cpu_us)
+    }
+
     /// Returns a quantile of all latencies in ms.
     pub(crate) fn latency_ms(&self, quantile: f64) -> f64 {
         self.latency.as_ref().map_or(0.0, |latency| latency.value_at_quantile(quantile) as f64 / 1000.0)
@@ -80,12 +99,32 @@ impl Case {
 
     /// Sends requests until a duration or number of responses is reached.
     pub(crate) fn send_requests(&mut self, stop_after: StopAfter) -> anyhow::Result<LoadResult> {
+        self.send_requests_from_start(stop_after, || {})
+    }
+
+    fn send_requests_from_start(
+        &mut self,
+        stop_after: StopAfter,
+        at_start: impl FnOnce() + Send,
+    ) -> anyhow::Result<LoadResult> {
         let (connections, load_model, core) = (self.connections, self.load_model, self.core);
-        let load = LoadConfig { target: self.peer.address, connections, load_model, stop_after, core };
-        let result = generator::run(load, &mut self.requests).with_context(|| self.name.clone())?;
+        let load = LoadConfig { target: self.peer.target(), connections, load_model, stop_after, core };
+        let result = generator::run_from_start(&load, &mut self.requests, at_start);
+        let result = result.with_context(|| self.name.clone())?;
         self.peer.truncate_log()?;
         result.expect_only(self.expected_statuses).with_context(|| self.name.clone())?;
         Ok(result)
+    }
+
+    /// Returns the median and range of the CPU times.
+    pub(crate) fn cpu(&self) -> MedianRange {
+        self.figures.cpu()
+    }
+}
+
+impl Measurable for Case {
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn measure(&mut self, duration: Duration) -> anyhow::Result<()> {
@@ -94,35 +133,29 @@ impl Case {
         }
         // Large bodies may take longer than the warm-up, so that it may get no response.
         let _ = self.send_requests(StopAfter::Elapsed(WARM_UP));
-        let before = self.peer.cpu_time();
-        let result = self.send_requests(StopAfter::Elapsed(duration))?;
+        let (peer, mut before) = (Arc::clone(&self.peer), Duration::ZERO);
+        let result = self.send_requests_from_start(StopAfter::Elapsed(duration), || before = peer.cpu_time())?;
         let cpu_time = self.peer.cpu_time().saturating_sub(before);
         if let Some(background_changes) = &self.background_changes {
             background_changes.store(false, Ordering::SeqCst);
         }
-        self.figures.cpu_us.push(cpu_time.as_secs_f64() * 1e6 / result.responses() as f64);
-        self.figures.rate.push(result.rate());
+        self.figures.record(cpu_time, result.responses(), result.rate());
         match &mut self.figures.latency {
             Some(latency) => latency.add(&result.latency)?,
             none => *none = Some(result.latency),
         }
         Ok(())
     }
-
-    /// Returns the median and range of the CPU times.
-    pub(crate) fn cpu(&self) -> MedianRange {
-        MedianRange::from_values(&self.figures.cpu_us)
-    }
 }
 
-pub(crate) fn measure(cases: &mut [Case], plan: Plan) -> anyhow::Result<()> {
+pub(crate) fn measure<C: Measurable>(cases: &mut [C], plan: Plan) -> anyhow::Result<()> {
     let mut rng = StdRng::seed_from_u64(plan.seed);
     let bar = report::progress_bar(plan.rounds * cases.len());
     for _ in 0..plan.rounds {
         let mut order: Vec<usize> = (0..cases.len()).collect();
         order.shuffle(&mut rng);
         for index in order {
-            bar.set_message(cases[index].name.clone());
+            bar.set_message(cases[index].name().to_owned());
             cases[index].measure(plan.duration)?;
             bar.inc(1);
         }

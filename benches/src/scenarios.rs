@@ -16,10 +16,10 @@ mod unknown_keys;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::Value;
 
-use crate::report::{self, NoiseMonitor, Table, print_line};
-use crate::rounds::{Case, Plan};
+use crate::findings::Findings;
+use crate::report::{NoiseMonitor, print_line};
+use crate::rounds::Plan;
 use crate::store_fixture;
 
 #[derive(Debug, Args)]
@@ -42,22 +42,6 @@ pub(crate) struct ScenarioParams {
     pub(crate) many_keys: usize,
     /// Number of repetitions of sequential measurements.
     pub(crate) repetitions: usize,
-}
-
-/// Result of a scenario.
-#[derive(Debug, Default)]
-pub(crate) struct Findings {
-    /// Tables with their titles.
-    pub(crate) tables: Vec<(String, Table)>,
-    pub(crate) json: Value,
-}
-
-impl Findings {
-    /// Returns one table with the figures of its cases.
-    pub(crate) fn of_cases(title: &str, table: Table, cases: &[Case]) -> Self {
-        let figures = cases.iter().map(|case| (case.name.clone(), serde_json::json!(case.figures)));
-        Self { tables: vec![(title.to_owned(), table)], json: Value::Object(figures.collect()) }
-    }
 }
 
 type Scenario = fn(ScenarioParams) -> futures::future::BoxFuture<'static, anyhow::Result<Findings>>;
@@ -97,14 +81,7 @@ pub(crate) async fn run(options: &ScenarioOptions) -> anyhow::Result<()> {
     for (name, scenario) in selected {
         let monitor = NoiseMonitor::start();
         let findings = scenario(params).await?;
-        for (title, table) in &findings.tables {
-            print_line(&format!("### {title}\n\n{}", table.to_markdown()));
-        }
-        let noise = monitor.noise();
-        print_line(&noise.summary());
-        let json = serde_json::json!({"seed": seed, "noise": noise, "found": findings.json});
-        let file = report::write_json(&format!("scenario-{name}"), &json)?;
-        print_line(&format!("{}\n", file.display()));
+        findings.report(&format!("scenario-{name}"), Some(seed), &monitor)?;
     }
     Ok(())
 }

@@ -17,11 +17,13 @@ pub(crate) const BUILD_ARGUMENTS: &[&str] =
 pub(crate) const BENCH_PROGRAM: &str = "gatepost-bench";
 /// Directory of profile-guided builds.
 const DIRECTORY: &str = "target/guided";
-/// Benchmarks that record the profile: hits, misses, rejections, first uses, bodies, deliveries.
+/// Benchmarks that record the profile: hits, misses, rejections, first uses, bodies, TLS, deliveries.
 const TRAINING_RUNS: &[&[&str]] = &[
     &["load", "--quick", "--rounds", "3"],
     &["scenarios", "strangers", "--quick"],
     &["scenarios", "bodies", "--quick"],
+    &["tls", "handshakes", "--quick"],
+    &["tls", "requests", "--quick"],
     &["deliveries", "throughput", "--quick"],
 ];
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{DelivererFixture, DeliveryParams, backlog};
+use crate::findings::Findings;
 use crate::report::{self, Table};
-use crate::scenarios::Findings;
 use crate::statistics::{MedianRange, Ratio};
 
 /// Numbers of webhooks.
@@ -37,7 +37,7 @@ pub(super) async fn run(params: DeliveryParams, earlier: &Path) -> anyhow::Resul
         ("Deliveries a second, next to the earlier release".to_owned(), rates),
         ("Memory with due deliveries, next to the earlier release".to_owned(), memory),
     ];
-    Ok(Findings { tables, json: json.into() })
+    Ok(Findings { tables, json: json.into(), ..Findings::default() })
 }
 
 async fn deliveries_per_second(webhooks: usize, deliveries: usize, program: Option<&Path>) -> anyhow::Result<f64> {

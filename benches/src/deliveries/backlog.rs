@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{DelivererFixture, DeliveryParams, receiver};
+use crate::findings::Findings;
 use crate::machine;
 use crate::report::Table;
-use crate::scenarios::Findings;
 
 /// Number of webhooks. Each may have 200,000 pending deliveries.
 const WEBHOOKS: usize = 10;
@@ -37,7 +37,7 @@ pub(super) async fn run(params: DeliveryParams) -> anyhow::Result<Findings> {
     table.add_row(vec!["memory of Redis for each".to_owned(), format!("{:.0} bytes", redis as f64 / due as f64)]);
     let json = json!({"due": due, "fan_out_rate": due as f64 / elapsed_s, "deliverer_bytes": resident,
         "redis_bytes_each": redis as f64 / due as f64});
-    Ok(Findings { tables: vec![("Deliveries that are due".to_owned(), table)], json })
+    Ok(Findings::of_table("Deliveries that are due", table, json))
 }
 
 /// Makes deliveries due that do not end, by a program or by the one that was built together with this one.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{DelivererFixture, DeliveryParams, latency_table, receiver};
-use crate::scenarios::Findings;
+use crate::findings::Findings;
 
 const HEALTHY_WEBHOOKS: usize = 20;
 /// Events per second, each for all webhooks.
@@ -29,5 +29,5 @@ pub(super) async fn run(params: DeliveryParams) -> anyhow::Result<Findings> {
         table.add_row(row);
         json.insert(name.to_owned(), json!({"p50_p99_max_ms": ms}));
     }
-    Ok(Findings { tables: vec![("A webhook that hangs".to_owned(), table)], json: json.into() })
+    Ok(Findings::of_table("A webhook that hangs", table, json.into()))
 }

@@ -14,9 +14,9 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::{DelivererFixture, DeliveryParams, receiver};
+use crate::findings::Findings;
 use crate::gatepost;
 use crate::report::Table;
-use crate::scenarios::Findings;
 
 /// Deliveries that wait: as many as the queue of a webhook may have.
 const WAITING: usize = 200_000;
@@ -55,7 +55,7 @@ pub(super) async fn run(_params: DeliveryParams) -> anyhow::Result<Findings> {
         table.add_row([vec![name.to_owned()], figures.map(|ms| format!("{ms:.1} ms")).to_vec()].concat());
         json.insert(name.to_owned(), json!(figures));
     }
-    Ok(Findings { tables: vec![(format!("A page of {WAITING} deliveries that wait"), table)], json: json.into() })
+    Ok(Findings::of_table(&format!("A page of {WAITING} deliveries that wait"), table, json.into()))
 }
 
 async fn get(connection: &mut Connection, path: &str, access_key: &str) -> anyhow::Result<Value> {

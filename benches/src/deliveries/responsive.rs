@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{DelivererFixture, DeliveryParams, latency_table};
-use crate::scenarios::Findings;
+use crate::findings::Findings;
 
 pub(super) async fn run(params: DeliveryParams) -> anyhow::Result<Findings> {
     let fixture = DelivererFixture::start(1).await?;
@@ -40,5 +40,5 @@ pub(super) async fn run(params: DeliveryParams) -> anyhow::Result<Findings> {
         table.add_row(row);
         json.insert(name, json!({"p50_p99_max_ms": ms}));
     }
-    Ok(Findings { tables: vec![("How soon an event is received".to_owned(), table)], json: json.into() })
+    Ok(Findings::of_table("How soon an event is received", table, json.into()))
 }

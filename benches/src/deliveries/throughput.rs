@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{DelivererFixture, DeliveryParams};
+use crate::findings::Findings;
 use crate::report::Table;
-use crate::scenarios::Findings;
 
 /// Numbers of webhooks.
 const WEBHOOKS: [usize; 2] = [1, 100];
@@ -36,5 +36,5 @@ pub(super) async fn run(params: DeliveryParams) -> anyhow::Result<Findings> {
         let figures = json!({"rate": rate, "deliverer_ms": deliverer_ms, "redis_ms": redis_ms});
         json.insert(format!("{webhooks} webhooks"), figures);
     }
-    Ok(Findings { tables: vec![("Deliveries a second".to_owned(), table)], json: json.into() })
+    Ok(Findings::of_table("Deliveries a second", table, json.into()))
 }

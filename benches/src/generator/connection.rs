@@ -1,14 +1,14 @@
 //! Connection of the load generator, which sends requests and reads their responses.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use rustix::event::epoll;
 
 use super::requests::Requests;
+use super::transport::{Target, Transport};
 
 /// Maximum number of header fields in a response.
 const MAX_FIELDS: usize = 100;
@@ -30,7 +30,7 @@ pub(super) enum ExchangeState {
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Transport,
     /// Time from which the latency of the request counts. None while the connection is idle.
     latency_from: Option<Duration>,
     head: Vec<u8>,
@@ -42,17 +42,17 @@ pub(super) struct Connection {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct PartialResponse {
-    status: u16,
+pub(super) struct PartialResponse {
+    pub(super) status: u16,
     closes: bool,
-    remaining: usize,
+    /// Number of bytes that are still to come.
+    pub(super) remaining: usize,
 }
 
 impl Connection {
-    pub(super) fn open(target: SocketAddr, epoll: &OwnedFd, number: usize) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(target).with_context(|| format!("cannot connect to {target}"))?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
+    pub(super) fn open(target: &Target, epoll: &OwnedFd, number: usize) -> anyhow::Result<Self> {
+        let stream = Transport::open(target)?;
+        stream.set_nonblocking()?;
         let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
         epoll::add(epoll, &stream, epoll::EventData::new_u64(number as u64), flags)?;
         let (head, partial_head) = (Vec::with_capacity(1024), Vec::new());
@@ -141,7 +141,7 @@ impl Connection {
 }
 
 /// Parses a response header, and computes the remaining length of the body.
-fn parse(bytes: &[u8]) -> anyhow::Result<Option<PartialResponse>> {
+pub(super) fn parse(bytes: &[u8]) -> anyhow::Result<Option<PartialResponse>> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(end) = response.parse(bytes)? else {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::transport::HOST;
+
 /// One request in this number has an unknown key.
 const UNKNOWN_KEY_EVERY: u64 = 10;
 
@@ -44,7 +46,7 @@ impl Requests {
     }
 
     fn new(request_line: String, keys: Keys, body: Vec<u8>) -> Self {
-        let head_prefix = format!("{request_line}Host: bench.example\r\nUser-Agent: bench\r\nAccept: */*\r\n");
+        let head_prefix = format!("{request_line}Host: {HOST}\r\nUser-Agent: bench\r\nAccept: */*\r\n");
         let rng = StdRng::seed_from_u64(1);
         Self { head_prefix, keys, unknown_keys: UnknownKeys::None, body: Arc::new(body), rng, written: 0 }
     }

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::{KeyCheck, Peer, PeerConfig};
+use super::{CertificateFiles, KeyCheck, Peer, PeerConfig};
 use crate::gatepost;
 use crate::machine::Core;
 use crate::process::Process;
@@ -66,9 +66,13 @@ fn configuration(config: &PeerConfig<'_>, port: u16) -> Value {
     );
     let socket = |port: u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
     let manager = json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": manager});
+    let mut filter_chain = json!({"filters": [manager]});
+    if let Some(files) = config.certificate {
+        filter_chain["transport_socket"] = transport_socket(files);
+    }
     let endpoint = json!({"endpoint": {"address": socket(config.upstream.port())}});
     json!({"static_resources": {
-        "listeners": [{"name": "in", "address": socket(port), "filter_chains": [{"filters": [manager]}]}],
+        "listeners": [{"name": "in", "address": socket(port), "filter_chains": [filter_chain]}],
         "clusters": [{
             "name": "app",
             "type": "STATIC",
@@ -77,4 +81,20 @@ fn configuration(config: &PeerConfig<'_>, port: u16) -> Value {
             "load_assignment": {"cluster_name": "app", "endpoints": [{"lb_endpoints": [endpoint]}]},
         }],
     }})
+}
+
+fn transport_socket(files: &CertificateFiles) -> Value {
+    let certificate = json!({
+        "certificate_chain": {"filename": files.certificate},
+        "private_key": {"filename": files.key},
+    });
+    let context = typed_config(
+        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        json!({"common_tls_context": {
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_3"},
+            "tls_certificates": [certificate],
+            "alpn_protocols": ["http/1.1"],
+        }}),
+    );
+    json!({"name": "envoy.transport_sockets.tls", "typed_config": context})
 }

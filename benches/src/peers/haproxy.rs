@@ -19,6 +19,9 @@ pub(super) fn start(config: &PeerConfig<'_>) -> anyhow::Result<Peer> {
     let lines = config.keys.iter().enumerate().map(|(number, key)| format!("{key} customer-{number}\n"));
     fs::write(&map, lines.collect::<String>())?;
     let (map, upstream) = (map.display(), config.upstream);
+    let tls =
+        config.certificate.map(|files| format!(" ssl crt {} ssl-min-ver TLSv1.3 alpn http/1.1", files.both.display()));
+    let tls = tls.unwrap_or_default();
     let text = format!(
         "global
   nbthread 1
@@ -30,7 +33,7 @@ defaults
   timeout server 600s
   http-reuse always
 frontend in
-  bind {address}
+  bind {address}{tls}
   http-request set-var(txn.customer) req.hdr(x-api-key),map_str({map})
   http-request deny deny_status 401 unless {{ var(txn.customer) -m found }}
   http-request del-header x-api-key

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::{KeyCheck, Peer, PeerConfig};
+use super::{CertificateFiles, KeyCheck, Peer, PeerConfig};
 use crate::machine::Core;
 use crate::process::{Process, find_program};
 
@@ -82,7 +82,7 @@ fn start(
     let home = config.directory.join(directory);
     fs::create_dir_all(&home)?;
     let conf = home.join("nginx.conf");
-    fs::write(&conf, configuration(address, config.upstream, extras))?;
+    fs::write(&conf, configuration(address, config, extras))?;
     let mut command = Core::Proxy.command(&program.display().to_string());
     command.arg("-e").arg(home.join("error.log")).arg("-p").arg(&home).arg("-c").arg(&conf);
     let mut process = Process::start(command, &home, "nginx")?;
@@ -90,8 +90,10 @@ fn start(
     Ok(Peer::new(name, key_check, address, process))
 }
 
-fn configuration(address: SocketAddr, upstream: SocketAddr, extras: &ExtraDirectives) -> String {
+fn configuration(address: SocketAddr, config: &PeerConfig<'_>, extras: &ExtraDirectives) -> String {
     let (user, ExtraDirectives { main, http, location }) = (user_directive(), extras);
+    let (upstream, tls) = (config.upstream, config.certificate.map(tls_directives).unwrap_or_default());
+    let ssl = if tls.is_empty() { "" } else { " ssl" };
     format!(
         "{main}{user}daemon off; worker_processes 1; pid nginx.pid;
 events {{ worker_connections 4096; }}
@@ -101,7 +103,8 @@ http {{
   {http}
   upstream app {{ server {upstream}; keepalive 1024; keepalive_requests 1000000000; }}
   server {{
-    listen {address} backlog=4096;
+    listen {address}{ssl} backlog=4096;
+    {tls}
     location / {{
       {location}
       proxy_request_buffering off; proxy_max_temp_file_size 0;
@@ -111,4 +114,9 @@ http {{
 }}
 "
     )
+}
+
+fn tls_directives(files: &CertificateFiles) -> String {
+    let (certificate, key) = (files.certificate.display(), files.key.display());
+    format!("ssl_protocols TLSv1.3; ssl_certificate {certificate}; ssl_certificate_key {key};")
 }

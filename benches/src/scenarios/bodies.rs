@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Findings, ScenarioParams};
+use super::ScenarioParams;
+use crate::findings::Findings;
 use crate::gateway_fixture::GatewayFixture;
 use crate::generator::{Keys, Requests, StopAfter};
 use crate::machine::Core;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Findings, ScenarioParams};
+use super::ScenarioParams;
+use crate::findings::Findings;
 use crate::gateway_fixture::GatewayFixture;
 use crate::generator::{Keys, Requests, StopAfter};
 use crate::machine::Core;

@@ -12,7 +12,8 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Findings, ScenarioParams};
+use super::ScenarioParams;
+use crate::findings::Findings;
 use crate::report::{self, Table};
 use crate::statistics::{MedianRange, Ratio};
 use crate::store_fixture::StoreFixture;
@@ -100,5 +101,5 @@ fn findings(cases: &[Case]) -> Findings {
             figures.insert(case.name.clone(), json!({"rates": case.rates, "p50_p99_ms": quantiles}));
         }
     }
-    Findings { tables: vec![("Changes that wait for a replica".to_owned(), table)], json: figures.into() }
+    Findings::of_table("Changes that wait for a replica", table, figures.into())
 }

@@ -15,7 +15,8 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::{Findings, ScenarioParams};
+use super::ScenarioParams;
+use crate::findings::Findings;
 use crate::gatepost::{self, GatepostProcess, StartOptions};
 use crate::machine::Core;
 use crate::report::Table;
@@ -64,10 +65,8 @@ pub(super) async fn run(params: ScenarioParams) -> anyhow::Result<Findings> {
         );
         json.insert(name.to_owned(), json!({"p50_p99_max_ms": figures, "bytes": bytes}));
     }
-    Ok(Findings {
-        tables: vec![(format!("Pages of the dashboard, with {KEYS} keys in a project"), table)],
-        json: json.into(),
-    })
+    let title = format!("Pages of the dashboard, with {KEYS} keys in a project");
+    Ok(Findings::of_table(&title, table, json.into()))
 }
 
 /// Returns the pages with their paths.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Findings, ScenarioParams};
+use super::ScenarioParams;
+use crate::findings::Findings;
 use crate::gateway_fixture::GatewayFixture;
 use crate::generator::{Keys, Requests, StopAfter};
 use crate::machine::{self, Core};
@@ -42,7 +43,7 @@ pub(super) async fn run(_params: ScenarioParams) -> anyhow::Result<Findings> {
         row.extend([format!("{:.3}", costs.calls), format!("{:.0}", costs.bytes)]);
         table.add_row(row);
     }
-    Ok(Findings { tables: vec![("Never used, cold, warm".to_owned(), table)], json: json!(results) })
+    Ok(Findings::of_table("Never used, cold, warm", table, json!(results)))
 }
 
 /// Cost per request, averaged over all requests.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Findings, ScenarioParams};
+use super::ScenarioParams;
+use crate::findings::Findings;
 use crate::gateway_fixture::GatewayFixture;
 use crate::machine::{self, Core};
 use crate::report::Table;
@@ -54,7 +55,7 @@ pub(super) async fn run(_params: ScenarioParams) -> anyhow::Result<Findings> {
         table.add_row(vec![what.to_owned(), format!("{figure:.0} {unit}")]);
     }
     let json = rows.iter().map(|(what, figure, _)| ((*what).to_owned(), json!(figure))).collect();
-    Ok(Findings { tables: vec![("What the store grows by".to_owned(), table)], json: serde_json::Value::Object(json) })
+    Ok(Findings::of_table("What the store grows by", table, serde_json::Value::Object(json)))
 }
 
 struct StoreUsage {

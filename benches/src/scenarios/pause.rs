@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Findings, ScenarioParams};
+use super::ScenarioParams;
+use crate::findings::Findings;
 use crate::gateway_fixture::GatewayFixture;
 use crate::generator::{Keys, LoadModel, Requests, StopAfter};
 use crate::machine::Core;
@@ -58,5 +59,5 @@ pub(super) async fn run(_params: ScenarioParams) -> anyhow::Result<Findings> {
             "p999_ms": quantile_ms(0.999), "max_ms": greatest});
         json.insert(name.to_owned(), figures);
     }
-    Ok(Findings { tables: vec![("A pause of the store".to_owned(), table)], json: json.into() })
+    Ok(Findings::of_table("A pause of the store", table, json.into()))
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Findings, ScenarioParams};
+use super::ScenarioParams;
+use crate::findings::Findings;
 use crate::gateway_fixture::GatewayFixture;
 use crate::generator::{Keys, Requests, StopAfter, UnknownKeys};
 use crate::machine::Core;
