@@ -43,6 +43,11 @@ use tree::{Node, Value, ValueSource};
 /// File that is read by default, if it exists.
 const DEFAULT_FILE: &str = "gatepost.toml";
 
+const UNKNOWN_MEMBERS: [(&str, UnknownMembers); 2] =
+    [("refuse", UnknownMembers::Refuse), ("ignore", UnknownMembers::Ignore)];
+const OUTAGE_POLICIES: [(&str, OutagePolicy); 3] =
+    [("open", OutagePolicy::Open), ("closed", OutagePolicy::Closed), ("local", OutagePolicy::Local)];
+
 /// Parsed and validated configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -273,11 +278,7 @@ fn read_control_plane(mut section: Section<'_>) -> ControlPlaneConfig {
     }
     let hosts = section.list("hosts", Vec::new(), parse_listener_name);
     let wrong_access_keys_a_minute = section.number("max_wrong_access_keys_a_minute", 20, 1, 60_000);
-    let unknown_members = section.parsed("unknown_members", UnknownMembers::Refuse, |text| match text {
-        "refuse" => Ok(UnknownMembers::Refuse),
-        "ignore" => Ok(UnknownMembers::Ignore),
-        _ => Err(ParseSettingError::choice(text, "refuse or ignore")),
-    });
+    let unknown_members = section.word("unknown_members", UnknownMembers::Refuse, &UNKNOWN_MEMBERS);
     section.reject_unknown_keys();
     ControlPlaneConfig {
         listen,
@@ -330,12 +331,7 @@ fn read_webhooks(mut section: Section<'_>) -> WebhooksConfig {
 }
 
 fn read_outage_policy(mut section: Section<'_>) -> OutagePolicy {
-    let policy = section.parsed("when_store_is_down", OutagePolicy::Local, |text| match text {
-        "open" => Ok(OutagePolicy::Open),
-        "closed" => Ok(OutagePolicy::Closed),
-        "local" => Ok(OutagePolicy::Local),
-        _ => Err(ParseSettingError::choice(text, "open, closed or local")),
-    });
+    let policy = section.word("when_store_is_down", OutagePolicy::Local, &OUTAGE_POLICIES);
     section.reject_unknown_keys();
     policy
 }

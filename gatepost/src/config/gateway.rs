@@ -7,12 +7,14 @@ use gatepost_gateway::{DEFAULT_UPSTREAM, GatewayLimits, PassHeader, RouteOptions
 use ipnet::IpNet;
 
 use super::listeners::{self, LocatedListener};
-use super::parsers::{ParseSettingError, parse_name, parse_network, parse_non_empty};
+use super::parsers::{parse_name, parse_network, parse_non_empty};
 use super::reader::{MAX_BODY_BYTES, Section, read_ms};
 use super::redirect_faults::check_redirects;
 use super::routes;
 use super::trace;
 use super::upstreams::{self, LocatedUpstream};
+
+const STRIP_MODES: [(&str, StripMode); 2] = [("default", StripMode::Default), ("ours", StripMode::Ours)];
 
 #[derive(Debug, Clone)]
 pub(crate) struct GatewayConfig {
@@ -56,7 +58,7 @@ pub(super) fn read(mut section: Section<'_>) -> GatewayConfig {
         listeners: listeners::read(&mut section, &trusted_proxies),
         name: section.parsed("name", String::new(), parse_name),
         trusted_proxies,
-        strip: section.parsed("strip", StripMode::Default, parse_strip),
+        strip: section.word("strip", StripMode::Default, &STRIP_MODES),
         pass_headers: section.list("pass_headers", Vec::new(), PassHeader::parse),
         max_stale: read_ms(&mut section, "max_stale_ms", Duration::from_secs(60), 0),
         cache_capacity: section.number("cache_capacity", 1_000_000, 1000, 100_000_000),
@@ -109,12 +111,4 @@ fn with_default_route(config: GatewayConfig, section: &Section<'_>) -> GatewayCo
         section.error_here("without a route all requests go to the upstream \"app\", which is not configured");
     }
     GatewayConfig { routes: vec![RouteOptions::default()], ..config }
-}
-
-fn parse_strip(text: &str) -> Result<StripMode, ParseSettingError> {
-    match text {
-        "default" => Ok(StripMode::Default),
-        "ours" => Ok(StripMode::Ours),
-        _ => Err(ParseSettingError::choice(text, "default or ours")),
-    }
 }

@@ -10,7 +10,7 @@ use gatepost_gateway::{
 use ipnet::IpNet;
 
 use super::https_redirect;
-use super::parsers::{ParseSettingError, parse_address, parse_name, parse_non_empty};
+use super::parsers::{parse_address, parse_name, parse_non_empty};
 use super::reader::{Section, read_ms};
 use super::tree::ValueSource;
 
@@ -19,6 +19,13 @@ const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::ne
 
 /// Time for a handshake if none is configured.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+const PROXY_PROTOCOLS: [(&str, ProxyProtocol); 2] =
+    [("off", ProxyProtocol::Off), ("required", ProxyProtocol::Required)];
+const UNKNOWN_NAMES: [(&str, UnknownName); 2] = [("default", UnknownName::Default), ("refuse", UnknownName::Refuse)];
+const MIN_VERSIONS: [(&str, MinVersion); 2] = [("1.2", MinVersion::Tls12), ("1.3", MinVersion::Tls13)];
+const CLIENT_CERTIFICATES: [(&str, ClientCertificate); 2] =
+    [("required", ClientCertificate::Required), ("optional", ClientCertificate::Optional)];
 
 /// A listener and its position in the configuration.
 #[derive(Debug, Clone)]
@@ -86,7 +93,7 @@ fn read_listener(mut section: Section<'_>, trusted_proxies: &[IpNet]) -> Option<
     let has_address = section.has("address");
     let address = section.optional("address", parse_address);
     let name = section.optional("name", parse_name);
-    let proxy_protocol = section.parsed("proxy_protocol", ProxyProtocol::Off, parse_proxy_protocol);
+    let proxy_protocol = section.word("proxy_protocol", ProxyProtocol::Off, &PROXY_PROTOCOLS);
     let handshake_timeout = read_ms(&mut section, "tls_handshake_timeout_ms", HANDSHAKE_TIMEOUT, 100);
     let tls = section.optional_section("tls").map(|tls| read_tls(tls, handshake_timeout));
     let redirect = section.parsed("redirect_https", None, https_redirect::parse);
@@ -106,9 +113,9 @@ fn read_tls(mut section: Section<'_>, handshake_timeout: Duration) -> TlsOptions
     let certificates: Vec<CertificateFiles> =
         section.list_of_sections("certificates").into_iter().filter_map(read_certificate).collect();
     let options = TlsOptions {
-        unknown_name: section.parsed("unknown_name", UnknownName::Default, parse_unknown_name),
-        min_version: section.parsed("min_version", MinVersion::Tls12, parse_min_version),
-        client_certificate: section.parsed("client_certificate", ClientCertificate::Required, parse_client_certificate),
+        unknown_name: section.word("unknown_name", UnknownName::Default, &UNKNOWN_NAMES),
+        min_version: section.word("min_version", MinVersion::Tls12, &MIN_VERSIONS),
+        client_certificate: section.word("client_certificate", ClientCertificate::Required, &CLIENT_CERTIFICATES),
         client_ca: section.optional("client_ca", parse_non_empty).map(PathBuf::from),
         handshake_timeout,
         certificates,
@@ -146,37 +153,5 @@ fn check_unique(earlier: &[LocatedListener], options: &ListenerOptions, source: 
             continue;
         };
         section.add_error(source, "listener", &what);
-    }
-}
-
-fn parse_proxy_protocol(text: &str) -> Result<ProxyProtocol, ParseSettingError> {
-    match text {
-        "off" => Ok(ProxyProtocol::Off),
-        "required" => Ok(ProxyProtocol::Required),
-        _ => Err(ParseSettingError::choice(text, "off or required")),
-    }
-}
-
-fn parse_unknown_name(text: &str) -> Result<UnknownName, ParseSettingError> {
-    match text {
-        "default" => Ok(UnknownName::Default),
-        "refuse" => Ok(UnknownName::Refuse),
-        _ => Err(ParseSettingError::choice(text, "default or refuse")),
-    }
-}
-
-fn parse_min_version(text: &str) -> Result<MinVersion, ParseSettingError> {
-    match text {
-        "1.2" => Ok(MinVersion::Tls12),
-        "1.3" => Ok(MinVersion::Tls13),
-        _ => Err(ParseSettingError::choice(text, "\"1.2\" or \"1.3\"")),
-    }
-}
-
-fn parse_client_certificate(text: &str) -> Result<ClientCertificate, ParseSettingError> {
-    match text {
-        "required" => Ok(ClientCertificate::Required),
-        "optional" => Ok(ClientCertificate::Optional),
-        _ => Err(ParseSettingError::choice(text, "required or optional")),
     }
 }

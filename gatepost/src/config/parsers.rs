@@ -15,7 +15,7 @@ pub(super) enum ParseSettingError {
     #[error("must be 1 to 32 letters, digits, - or _")]
     Namespace,
     #[error("must be {expected}, not {text:?}")]
-    Choice { text: String, expected: &'static str },
+    Word { text: String, expected: String },
     #[error("{text:?} is not {expected}")]
     Form { text: String, expected: &'static str },
     #[error("{0:?}: write HOST:PORT; for https, add [gateway.upstream.NAME.tls] with the name of the certificate")]
@@ -27,14 +27,27 @@ pub(super) enum ParseSettingError {
 }
 
 impl ParseSettingError {
-    /// Returns the error of a value that is none of a few words.
-    pub(super) fn choice(text: &str, expected: &'static str) -> Self {
-        ParseSettingError::Choice { text: text.to_owned(), expected }
-    }
-
     /// Returns the error of a value that has not the expected form.
     pub(super) fn form(text: &str, expected: &'static str) -> Self {
         ParseSettingError::Form { text: text.to_owned(), expected }
+    }
+}
+
+/// Returns the value of one of a few words.
+pub(super) fn parse_word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, ParseSettingError> {
+    match words.iter().find(|(word, _)| *word == text) {
+        Some((_, value)) => Ok(*value),
+        None => Err(ParseSettingError::Word { text: text.to_owned(), expected: alternatives(words) }),
+    }
+}
+
+/// Returns the words of a table as `a, b or c`.
+fn alternatives<T>(words: &[(&'static str, T)]) -> String {
+    let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    match words.split_last() {
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
     }
 }
 

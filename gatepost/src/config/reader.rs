@@ -9,6 +9,7 @@ use std::time::Duration;
 use gatepost_domain::spelling;
 use gatepost_runtime::error_chain;
 
+use super::parsers::parse_word;
 use super::tree::{Node, Value, ValueSource};
 
 /// Errors and warnings, in the order in which they were found.
@@ -148,6 +149,11 @@ impl<'a> Section<'a> {
             return None;
         };
         parse(text).map_err(|error| self.add_error(&node.source, key, &error_chain(&error))).ok()
+    }
+
+    /// Returns the value of one of a few words.
+    pub(super) fn word<T: Copy>(&mut self, key: &'static str, default: T, words: &[(&'static str, T)]) -> T {
+        self.parsed(key, default, |text| parse_word(text, words))
     }
 
     /// Returns an integer in a range.

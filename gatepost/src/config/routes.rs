@@ -18,6 +18,14 @@ use super::reader::{MAX_BODY_BYTES, MAX_MS, Section};
 use super::tree::ValueSource;
 use super::upstreams::LocatedUpstream;
 
+const AUTHS: [(&str, Auth); 3] = [("required", Auth::Required), ("optional", Auth::Optional), ("off", Auth::Off)];
+const ENV_RULES: [(&str, EnvRule); 3] =
+    [("live", EnvRule::Only(Env::Live)), ("test", EnvRule::Only(Env::Test)), ("any", EnvRule::Any)];
+const QUIRK_RULES: [(&str, QuirkRule); 2] = [("refuse", QuirkRule::Refuse), ("keep", QuirkRule::Keep)];
+const RAW_RULES: [(&str, RawRule); 3] =
+    [("refuse", RawRule::Refuse), ("encode", RawRule::Encode), ("keep", RawRule::Keep)];
+const ESCAPE_RULES: [(&str, EscapeRule); 2] = [("decode", EscapeRule::Decode), ("keep", EscapeRule::Keep)];
+
 /// Route and its position in the configuration.
 pub(super) struct LocatedRoute {
     pub(super) options: RouteOptions,
@@ -41,10 +49,10 @@ fn read_route(mut section: Section<'_>) -> LocatedRoute {
         path,
         methods: section.list("methods", defaults.methods, parse_method),
         upstream: section.parsed("upstream", defaults.upstream, parse_non_empty),
-        auth: section.parsed("auth", defaults.auth, parse_auth),
+        auth: section.word("auth", defaults.auth, &AUTHS),
         requirement: Requirement {
             projects: section.list("projects", defaults.requirement.projects, parse_project),
-            env: section.parsed("env", defaults.requirement.env, parse_env_rule),
+            env: section.word("env", defaults.requirement.env, &ENV_RULES),
             permissions: section.list("permissions", defaults.requirement.permissions, parse_non_empty),
         },
         networks: NetworkRules {
@@ -90,11 +98,11 @@ fn check_credentials(options: &RouteOptions, section: &Section<'_>) {
 fn read_path_rules(mut section: Section<'_>) -> PathRules {
     let defaults = PathRules::default();
     let rules = PathRules {
-        encoded_slash: section.parsed("encoded_slash", defaults.encoded_slash, parse_quirk_rule),
-        semicolon: section.parsed("semicolon", defaults.semicolon, parse_quirk_rule),
-        raw: section.parsed("raw", defaults.raw, parse_raw_rule),
-        non_utf8: section.parsed("non_utf8", defaults.non_utf8, parse_quirk_rule),
-        unreserved: section.parsed("unreserved", defaults.unreserved, parse_escape_rule),
+        encoded_slash: section.word("encoded_slash", defaults.encoded_slash, &QUIRK_RULES),
+        semicolon: section.word("semicolon", defaults.semicolon, &QUIRK_RULES),
+        raw: section.word("raw", defaults.raw, &RAW_RULES),
+        non_utf8: section.word("non_utf8", defaults.non_utf8, &QUIRK_RULES),
+        unreserved: section.word("unreserved", defaults.unreserved, &ESCAPE_RULES),
     };
     section.reject_unknown_keys();
     rules
@@ -176,50 +184,8 @@ fn parse_method(text: &str) -> Result<Method, ParseSettingError> {
     }
 }
 
-fn parse_quirk_rule(text: &str) -> Result<QuirkRule, ParseSettingError> {
-    match text {
-        "refuse" => Ok(QuirkRule::Refuse),
-        "keep" => Ok(QuirkRule::Keep),
-        _ => Err(ParseSettingError::choice(text, "refuse or keep")),
-    }
-}
-
-fn parse_raw_rule(text: &str) -> Result<RawRule, ParseSettingError> {
-    match text {
-        "refuse" => Ok(RawRule::Refuse),
-        "encode" => Ok(RawRule::Encode),
-        "keep" => Ok(RawRule::Keep),
-        _ => Err(ParseSettingError::choice(text, "refuse, encode or keep")),
-    }
-}
-
-fn parse_escape_rule(text: &str) -> Result<EscapeRule, ParseSettingError> {
-    match text {
-        "decode" => Ok(EscapeRule::Decode),
-        "keep" => Ok(EscapeRule::Keep),
-        _ => Err(ParseSettingError::choice(text, "decode or keep")),
-    }
-}
-
-fn parse_auth(text: &str) -> Result<Auth, ParseSettingError> {
-    match text {
-        "required" => Ok(Auth::Required),
-        "optional" => Ok(Auth::Optional),
-        "off" => Ok(Auth::Off),
-        _ => Err(ParseSettingError::choice(text, "required, optional or off")),
-    }
-}
-
 fn parse_project(text: &str) -> Result<ProjectId, ParseSettingError> {
     ProjectId::parse(text).map_err(|_| ParseSettingError::form(text, "the id of a project (prj_…)"))
-}
-
-fn parse_env_rule(text: &str) -> Result<EnvRule, ParseSettingError> {
-    match (text, Env::parse(text)) {
-        ("any", _) => Ok(EnvRule::Any),
-        (_, Some(env)) => Ok(EnvRule::Only(env)),
-        (_, None) => Err(ParseSettingError::choice(text, "live, test or any")),
-    }
 }
 
 fn parse_credential_location(text: &str) -> Result<CredentialLocation, ParseSettingError> {

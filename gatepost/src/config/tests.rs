@@ -215,7 +215,7 @@ fn listeners_are_read_and_their_faults_are_reported_with_their_lines() {
         ),
         (
             text.replace("\"1.3\"", "\"1.1\""),
-            "gatepost.toml:6: gateway.listener.tls.min_version: must be \"1.2\" or \"1.3\"",
+            "gatepost.toml:6: gateway.listener.tls.min_version: must be 1.2 or 1.3, not \"1.1\"",
         ),
         (
             text.replace(", key = \"a.key\"", ""),
