@@ -57,7 +57,8 @@ impl RequestBench {
         let view = bench.view();
         let route = edge::validate_and_route(&bench.context.snapshot.policy, &view).map(Arc::clone);
         let decision = edge::permitted(route.expect("the route matches the path"), facts);
-        let server = decision.route.as_ref().and_then(|route| route.backend.upstream.as_ref()?.choose(&NoClock));
+        let server =
+            decision.route.as_ref().and_then(|route| route.backend.upstream.as_ref()?.upstream.choose(&NoClock));
         bench.context.server = server;
         bench.context.decision = Some(decision);
         bench.context.trace = Some(bench.new_trace());

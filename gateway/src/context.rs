@@ -72,7 +72,7 @@ impl Context {
     }
 
     pub(crate) fn upstream_counters(&self) -> Option<&UpstreamCounters> {
-        self.route().map(|route| &route.backend.upstream_counters)
+        self.route()?.backend.upstream.as_ref().map(|upstream| &upstream.counters)
     }
 
     /// Returns the time from the choice of a server to the header of its response, or to the end of a request that got

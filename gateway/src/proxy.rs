@@ -135,7 +135,7 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
         let Backend { upstream, upstream_timeout, .. } = &forwarded(context)?.route.backend;
         let upstream_timeout = *upstream_timeout;
-        let Some(server) = upstream.as_ref().and_then(|upstream| upstream.choose(self.clock.as_ref())) else {
+        let Some(server) = upstream.as_ref().and_then(|route| route.upstream.choose(self.clock.as_ref())) else {
             record_try(context, TryResult::Connect);
             return Err(Error::explain(ErrorType::ConnectNoRoute, "no name of the upstream was resolved").into_up());
         };
@@ -230,9 +230,9 @@ impl ProxyHttp for Proxy {
         mut error: Box<Error>,
     ) -> Box<Error> {
         record_try(context, failure::try_result(&error));
-        let upstream = context.route().and_then(|route| route.backend.upstream.as_ref());
-        if let (Some(server), Some(upstream)) = (&context.server, upstream) {
-            upstream.eject(server, self.clock.as_ref());
+        let route_upstream = context.route().and_then(|route| route.backend.upstream.as_ref());
+        if let (Some(server), Some(route_upstream)) = (&context.server, route_upstream) {
+            route_upstream.upstream.eject(server, self.clock.as_ref());
         }
         // Nothing was sent yet, so another server may be tried.
         error.set_retry(true);

@@ -1,6 +1,7 @@
 //! Configuration as requests see it: each takes one snapshot and keeps it to its end, and a reload swaps in another.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ pub(crate) struct NextSnapshot {
 #[derive(Debug)]
 pub(crate) struct Backend {
     /// None if the route responds by itself.
-    pub(crate) upstream: Option<Arc<Upstream>>,
+    pub(crate) upstream: Option<RouteUpstream>,
     /// Limit between two reads of the upstream's response.
     pub(crate) upstream_timeout: Duration,
     /// Segments at the start of the path that the upstream does not get.
@@ -52,7 +53,13 @@ pub(crate) struct Backend {
     pub(crate) request_edits: RequestEdits,
     pub(crate) response_edits: HeaderEdits,
     pub(crate) counters: RouteCounters,
-    pub(crate) upstream_counters: UpstreamCounters,
+}
+
+/// Where a route forwards requests to.
+#[derive(Debug)]
+pub(crate) struct RouteUpstream {
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) counters: UpstreamCounters,
 }
 
 /// The snapshot that new requests and connections get. Clones share it.
@@ -76,23 +83,25 @@ impl Snapshot {
             read.extend(material.map(|material| (Arc::clone(&upstream), material)));
             upstreams.insert(name, upstream);
         }
+        check_upstreams(&options.routes, &upstreams)?;
+        // Without an error from here on: the series of a counter exist as soon as it is made.
+        let route_upstream = |name: &str| {
+            let upstream = Arc::clone(upstreams.get(name)?);
+            Some(RouteUpstream { upstream, counters: metrics.upstream_counters(name) })
+        };
         let backend = |route: &RouteOptions| {
-            let upstream = upstreams.get(&route.upstream).map(Arc::clone);
-            if upstream.is_none() && route.respond.is_none() {
-                return Err(StartError::UnknownUpstream(route.upstream.clone()));
-            }
-            Ok(Backend {
-                upstream,
+            Ok::<_, Infallible>(Backend {
+                upstream: route_upstream(&route.upstream),
                 upstream_timeout: route.upstream_timeout.unwrap_or(options.limits.upstream_timeout),
                 stripped_segments: route.stripped_segments,
                 request_edits: RequestEdits::new(&route.request_headers),
                 response_edits: route.response_headers.clone(),
                 counters: metrics.route_counters(&route.name()),
-                upstream_counters: metrics.upstream_counters(&route.upstream),
             })
         };
+        let Ok(routes) = Routes::new(options.routes, backend);
         let policy = Policy {
-            routes: Routes::new(options.routes, backend)?,
+            routes,
             trusted_proxies: options.trusted_proxies,
             max_body_bytes: options.limits.max_body_bytes,
             max_requests_per_client: options.limits.max_requests_per_client,
@@ -119,6 +128,12 @@ impl NextSnapshot {
         }
         self.snapshot
     }
+}
+
+/// Reports a route without its upstream.
+fn check_upstreams(routes: &[RouteOptions], upstreams: &HashMap<String, Arc<Upstream>>) -> Result<(), StartError> {
+    let lost = routes.iter().find(|route| route.respond.is_none() && !upstreams.contains_key(&route.upstream));
+    lost.map_or(Ok(()), |route| Err(StartError::UnknownUpstream(route.upstream.clone())))
 }
 
 /// Returns an upstream by its name. One that stays does not have yet what was read of its files.

@@ -207,6 +207,11 @@ impl Fixture {
         series.iter().map(|series| (label(series, by), series.get_gauge().get_value())).collect()
     }
 
+    /// Returns the values of one label of all series of a metric.
+    pub(crate) fn labels(&self, name: &str, of: &str) -> Vec<String> {
+        self.series(name).iter().map(|series| label(series, of)).collect()
+    }
+
     /// Begins a stop, and returns the number of requests that were left.
     pub(crate) async fn stop_gateway(&self) -> usize {
         self.gateway.stop(DEADLINE).await

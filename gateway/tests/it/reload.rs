@@ -5,7 +5,9 @@ use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use gatepost_gateway::{Auth, GatewayLimits, GatewayOptions, ListenerOptions, StartError, UpstreamOptions};
+use gatepost_gateway::{
+    Auth, GatewayLimits, GatewayOptions, ListenerOptions, RouteOptions, StartError, UpstreamOptions,
+};
 use gatepost_test_support::{Gate, MockServer, free_port};
 
 use crate::fixture::{Fixture, read_response, route};
@@ -124,6 +126,16 @@ async fn an_upstream_of_a_refused_reload_leaves_no_metrics() {
     };
     assert!(fixture.reload(options).await.is_err());
     assert_eq!(servers(), before);
+    let to = |upstream: &str| RouteOptions { upstream: upstream.to_owned(), ..route("/", Auth::Off) };
+    let options = GatewayOptions {
+        upstreams: vec![upstream("new", &fixture.origin)],
+        routes: vec![to("new"), RouteOptions { path: "/lost".to_owned(), ..to("lost") }],
+        ..fixture.options.clone()
+    };
+    assert!(fixture.reload(options).await.is_err());
+    assert_eq!(servers(), before);
+    let tried = fixture.labels("gatepost_upstream_requests_total", "upstream");
+    assert!(tried.iter().all(|upstream| upstream == "app"), "{tried:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
