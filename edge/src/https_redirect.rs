@@ -5,8 +5,9 @@ use gatepost_domain::problem::ErrorCode;
 
 use crate::decision::Decision;
 use crate::request_target::RequestTarget;
-use crate::request_validation::{self, Destination};
+use crate::request_validation::{self, Destination, ValidatedRequest};
 use crate::request_view::RequestView;
+use crate::route_table::{RouteMatch, Routes};
 
 /// Where a listener redirects to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,16 +25,25 @@ pub enum RedirectHost {
 }
 
 impl HttpsRedirect {
-    /// Redirects a valid request to the same resource over HTTPS. No route is looked for, so that the path must have no
-    /// quirk.
-    pub fn decide<B>(&self, request: &RequestView<'_>, is_known: impl FnOnce(&str) -> bool) -> Decision<B> {
-        let validated = match request_validation::validate(request) {
+    /// Redirects a valid request to the same resource over HTTPS. Its path may have the quirks that the route there
+    /// accepts.
+    pub fn decide<B>(
+        &self,
+        request: &RequestView<'_>,
+        routes: &Routes<B>,
+        is_known: impl FnOnce(&str) -> bool,
+    ) -> Decision<B> {
+        let validated = match request_validation::validate_accepting(request, routes.accepted_quirks()) {
             Ok(Destination::Upstream(validated)) => validated,
             Ok(Destination::Gateway(body)) => return Decision::server_options(body),
             Err(code) => return Decision::invalid(code),
         };
+        let rules = self.path_rules(request, routes, &validated);
         let (requested, body) = (validated.host, validated.body);
-        let target = validated.resource.into_target(&PathRules::default());
+        let target = validated.resource.into_target(&rules.unwrap_or_default());
+        if let Err(code) = rules {
+            return Decision::reject(code, target, body);
+        }
         let host = match &self.host {
             RedirectHost::Fixed(host) => host,
             RedirectHost::Requested if !requested.is_empty() && is_known(requested) => requested,
@@ -41,6 +51,30 @@ impl HttpsRedirect {
         };
         let location = self.location(host, target.origin_form(request.target));
         Decision::redirect(location, target, body)
+    }
+
+    /// Returns the rules of the route that the request will have over HTTPS, or the default ones if it has none.
+    ///
+    /// # Errors
+    /// If the path has a quirk that the route does not accept. Any other fault is that of the request over HTTPS.
+    fn path_rules<B>(
+        &self,
+        request: &RequestView<'_>,
+        routes: &Routes<B>,
+        validated: &ValidatedRequest<'_>,
+    ) -> Result<PathRules, ErrorCode> {
+        let host = match &self.host {
+            RedirectHost::Fixed(host) => host,
+            RedirectHost::Requested => validated.host,
+        };
+        let path = &validated.resource.path;
+        match routes.find(host, path, request.method) {
+            RouteMatch::Matched(route) => Ok(route.path_rules),
+            RouteMatch::PathRefused(code, _) if !path.quirks().is_empty() => Err(code),
+            RouteMatch::PathRefused(..) | RouteMatch::MethodNotAllowed(_) | RouteMatch::NotFound => {
+                Ok(PathRules::default())
+            }
+        }
     }
 
     fn location(&self, host: &str, origin_form: &str) -> String {

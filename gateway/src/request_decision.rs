@@ -46,7 +46,7 @@ pub(crate) fn redirect(
     let raw = session.to_h1_raw();
     let body = http1_header::check(session.req_header(), &raw);
     let is_known = |host: &str| policy.routes.have_host(host) || tls_listeners.have_host(host);
-    let decision = redirect.decide(&view(session, raw.len(), body, None), is_known);
+    let decision = redirect.decide(&view(session, raw.len(), body, None), &policy.routes, is_known);
     if decision.body != BodyLength::EMPTY {
         state.set_body(BodyFraming::from(decision.body));
     }
