@@ -23,6 +23,9 @@ pub use rules::{EscapeRule, PathRules, QuirkRule, Quirks, RawRule};
 /// Maximum length of a path in bytes. A longer path is rejected.
 pub const MAX_PATH_BYTES: usize = 8 * 1024;
 
+/// Quirks that the canonical form of a path does not have: it has escapes in their place.
+const ENCODED: Quirks = Quirks::RAW.union(Quirks::RAW_UTF8);
+
 /// A path that every server reads the same way, apart from its quirks. It borrows the path as sent if that is already
 /// canonical.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -60,7 +63,10 @@ impl<'a> CanonicalPath<'a> {
         let escaped =
             if raw_path.contains('%') { canonical_escapes(raw_path, &mut tolerance)? } else { Cow::Borrowed(raw_path) };
         let quirks = tolerance.found();
-        let text = if quirks.contains(Quirks::RAW) { Cow::Owned(encode_raw(&escaped)) } else { escaped };
+        if quirks.contains(Quirks::RAW_UTF8) && raw_path.contains(char::is_control) {
+            return Err(PathError::InvalidCharacter);
+        }
+        let text = if quirks.intersects(ENCODED) { Cow::Owned(encode_raw(&escaped)) } else { escaped };
         check_segments(&text)?;
         Ok(Self { text, quirks })
     }
@@ -82,7 +88,7 @@ impl<'a> CanonicalPath<'a> {
 
     /// Returns the path as a route with these rules sends it upstream, from the path as the client sent it.
     pub fn for_upstream<'b>(&'b self, raw_path: &'b str, rules: &PathRules) -> Cow<'b, str> {
-        let is_raw = self.quirks.contains(Quirks::RAW);
+        let is_raw = self.quirks.intersects(ENCODED);
         match (rules.unreserved, rules.raw) {
             (EscapeRule::Decode, RawRule::Refuse | RawRule::Encode) => Cow::Borrowed(self.as_str()),
             (EscapeRule::Decode, RawRule::Keep) => rewrite_escapes(raw_path),

@@ -62,8 +62,7 @@ impl<'a> Resource<'a> {
     /// quirks.
     pub(crate) fn parse(target: &'a [u8], authority: &str, accepted: Quirks) -> Result<Self, ErrorCode> {
         let target = std::str::from_utf8(target).map_err(|_| ErrorCode::BadPath)?;
-        // Without a stop at the first other byte, so that the compiler tests many at a time.
-        if !target.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic() & (byte != b'#')) {
+        if !has_target_characters(target) && !is_raw_path_accepted(target, accepted) {
             return Err(ErrorCode::BadPath);
         }
         let (origin_form, form) = split_form(target, authority)?;
@@ -87,6 +86,20 @@ impl<'a> Resource<'a> {
         let target = self.query.map_or_else(|| path.clone().into_owned(), |query| format!("{path}?{query}"));
         RequestTarget::Rewritten { target, path_bytes }
     }
+}
+
+/// Returns whether a text has characters of a target only.
+fn has_target_characters(text: &str) -> bool {
+    // Without a stop at the first other byte, so that the compiler tests many at a time.
+    text.bytes().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic() & (byte != b'#'))
+}
+
+/// Returns whether the other characters of a target are such outside ASCII, in a path that may have them.
+#[cold]
+fn is_raw_path_accepted(target: &str, accepted: Quirks) -> bool {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let is_raw_path = path.bytes().all(|byte| !byte.is_ascii() || byte.is_ascii_graphic() && byte != b'#');
+    accepted.contains(Quirks::RAW_UTF8) && is_raw_path && has_target_characters(query)
 }
 
 /// Returns whether a request is `OPTIONS *`, or the same in absolute form: a URI that ends with its authority.

@@ -11,6 +11,7 @@ fuzz_target!(|raw: &str| {
         check(raw, &path);
     }
     let all = Quirks::ENCODED_SLASH.union(Quirks::SEMICOLON).union(Quirks::RAW).union(Quirks::NON_UTF8);
+    let all = all.union(Quirks::RAW_UTF8);
     if let Ok(path) = CanonicalPath::parse_accepting(raw, all) {
         check_accepted(raw, &path);
     }

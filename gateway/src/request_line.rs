@@ -56,6 +56,8 @@ impl RequestLineState {
                 // A request has no fragment (RFC 9112 section 3.2), and the parser would drop one.
                 b'#' => return *self = RequestLineState::Invalid,
                 0x21..=0x7e => {}
+                // Request validation decides on a path outside ASCII.
+                0x80.. if spaces == 1 => {}
                 _ => return *self = RequestLineState::Invalid,
             }
         }
@@ -97,15 +99,22 @@ mod tests {
         check("GET / HTTP/1.1\r\nHost: a\r\n\r\n", RequestLineState::Valid);
         check("\r\nGET / HTTP/1.1\r\n", RequestLineState::Valid);
         check("\r\nGET /", RequestLineState::InProgress { spaces: 1 });
+        check("GET /\u{fc} HTTP/1.1\r\n", RequestLineState::Valid);
         check("\r", RequestLineState::Pending(LeadingLineEnds::Cr));
         check("\r\n", RequestLineState::Pending(LeadingLineEnds::OneEmptyLine));
         check("\r\n\r\n\r\n", RequestLineState::Pending(LeadingLineEnds::Invalid));
         for bad in ["\r\n\r\n", "\n", "\r", "\r\n\r", "\r\n\n", "\n\r", "\r\r\n", " ", "\r\n ", "\0"] {
             check(&format!("{bad}GET / HTTP/1.1\r\n"), RequestLineState::Invalid);
         }
-        for bad in
-            ["GET  / HTTP/1.1\r\n", "GET /\r\n", "GET /# HTTP/1.1\r\n", "GET / HTTP/1.1\n", "GET\t/ HTTP/1.1\r\n"]
-        {
+        for bad in [
+            "GET  / HTTP/1.1\r\n",
+            "GET /\r\n",
+            "GET /# HTTP/1.1\r\n",
+            "GET / HTTP/1.1\n",
+            "GET\t/ HTTP/1.1\r\n",
+            "G\u{fc}T / HTTP/1.1\r\n",
+            "GET / \u{fc}\r\n",
+        ] {
             check(bad, RequestLineState::Invalid);
         }
     }

@@ -127,15 +127,15 @@ pub(super) fn rewrite_escapes(raw_path: &str) -> Cow<'_, str> {
     Cow::Owned(canonical)
 }
 
-/// Escapes the visible ASCII characters that a path cannot have.
+/// Escapes the characters that a path cannot have: some visible ones of ASCII, and all outside.
 pub(super) fn encode_raw(path: &str) -> String {
     let mut encoded = String::with_capacity(path.len() + ESCAPE_BYTES);
-    for character in path.chars() {
-        if matches!(character, '"' | '<' | '>' | '[' | ']' | '^' | '`' | '{' | '|' | '}') {
+    for byte in path.bytes() {
+        if matches!(byte, b'"' | b'<' | b'>' | b'[' | b']' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x80..) {
             // Writing to memory does not fail.
-            let _ = write!(encoded, "%{:02X}", u32::from(character));
+            let _ = write!(encoded, "%{byte:02X}");
         } else {
-            encoded.push(character);
+            encoded.push(char::from(byte));
         }
     }
     encoded

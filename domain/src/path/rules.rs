@@ -17,10 +17,17 @@ impl Quirks {
     pub const RAW: Self = Self(4);
     /// Escapes that do not decode to UTF-8.
     pub const NON_UTF8: Self = Self(8);
+    /// A character outside ASCII that is not escaped.
+    pub const RAW_UTF8: Self = Self(16);
 
     /// Returns whether the set has all members of another one.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Returns whether the set has a member of another one.
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// Returns whether the set is empty.
@@ -66,9 +73,9 @@ pub enum RawRule {
     /// The request is rejected.
     #[default]
     Refuse,
-    /// Its escape goes upstream.
+    /// Its escape goes upstream, also that of a character outside ASCII.
     Encode,
-    /// It goes upstream.
+    /// It goes upstream. Characters outside ASCII are rejected: many servers reject them, or take them for Latin-1.
     Keep,
 }
 
@@ -91,7 +98,8 @@ impl PathRules {
         };
         let raw = match self.raw {
             RawRule::Refuse => Quirks::NONE,
-            RawRule::Encode | RawRule::Keep => Quirks::RAW,
+            RawRule::Encode => Quirks::RAW.union(Quirks::RAW_UTF8),
+            RawRule::Keep => Quirks::RAW,
         };
         kept(self.encoded_slash, Quirks::ENCODED_SLASH)
             .union(kept(self.semicolon, Quirks::SEMICOLON))
@@ -132,6 +140,10 @@ impl Tolerance {
             | PathError::EncodedControl
             | PathError::DoubleEncoding => return Err(error),
         };
+        self.note_quirk(quirk, error)
+    }
+
+    fn note_quirk(&mut self, quirk: Quirks, error: PathError) -> Result<(), PathError> {
         if !self.accepted.contains(quirk) {
             return Err(error);
         }
@@ -139,12 +151,14 @@ impl Tolerance {
         Ok(())
     }
 
-    /// Notes the quirk of a byte that is not an escape. Controls, spaces, `?`, `#` and bytes outside ASCII are errors
-    /// in any case: they end a path or a request line for some servers.
+    /// Notes the quirk of a byte that is not an escape. Controls, spaces, `?` and `#` are errors in any case: they end
+    /// a path or a request line for some servers.
     pub(super) fn note_byte(&mut self, byte: u8, error: PathError) -> Result<(), PathError> {
-        if !byte.is_ascii_graphic() || matches!(byte, b'?' | b'#') {
-            return Err(error);
+        match byte {
+            0x80.. => self.note_quirk(Quirks::RAW_UTF8, error),
+            b'?' | b'#' => Err(error),
+            _ if byte.is_ascii_graphic() => self.note(error),
+            _ => Err(error),
         }
-        self.note(error)
     }
 }

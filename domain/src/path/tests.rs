@@ -139,6 +139,7 @@ fn length_has_a_bound() {
 /// Parses a path that may have all quirks.
 fn accepting(raw: &str) -> Result<CanonicalPath<'_>, PathError> {
     let all = Quirks::ENCODED_SLASH.union(Quirks::SEMICOLON).union(Quirks::RAW).union(Quirks::NON_UTF8);
+    let all = all.union(Quirks::RAW_UTF8);
     CanonicalPath::parse_accepting(raw, all)
 }
 
@@ -149,6 +150,8 @@ fn quirks_are_noted_and_each_alone_is_enough_to_refuse_a_path() {
         ("/a;x=1/b", "/a;x=1/b", Quirks::SEMICOLON),
         ("/a%3bx", "/a%3Bx", Quirks::SEMICOLON),
         ("/a|[b]%61", "/a%7C%5Bb%5Da", Quirks::RAW),
+        ("/über/日", "/%C3%BCber/%E6%97%A5", Quirks::RAW_UTF8),
+        ("/%c3%bc/ü", "/%C3%BC/%C3%BC", Quirks::RAW_UTF8),
         ("/caf%e9", "/caf%E9", Quirks::NON_UTF8),
         ("/%C9t%e9", "/%C9t%E9", Quirks::NON_UTF8),
         ("/%61", "/a", Quirks::NONE),
@@ -176,7 +179,9 @@ fn what_no_rule_accepts_stays_an_error() {
         ("/a%2f%zz", MalformedEscape),
         ("/a//b%2f", EmptySegment),
         ("/a/../b%2f", DotSegment),
-        ("/a\u{fc}", InvalidCharacter),
+        ("/a\u{85}", InvalidCharacter),
+        ("/ü/../b", DotSegment),
+        ("/ü b", InvalidCharacter),
         ("/a b", InvalidCharacter),
         ("/a#b", InvalidCharacter),
         ("/a?b", InvalidCharacter),

@@ -83,6 +83,9 @@ async fn each_rule_decides_what_the_upstream_gets() {
         ("/semicolon/a;b=1/c", "/semicolon/a;b=1/c"),
         ("/semicolon/a%3bb", "/semicolon/a%3Bb"),
         ("/encode/a|b[c]", "/encode/a%7Cb%5Bc%5D"),
+        ("/encode/café/日本?q=1", "/encode/caf%C3%A9/%E6%97%A5%E6%9C%AC?q=1"),
+        ("/encode/%c3%a9é", "/encode/%C3%A9%C3%A9"),
+        ("http://a/encode/é", "/encode/%C3%A9"),
         ("/raw/a|b[c]%7e", "/raw/a|b[c]~"),
         ("/bytes/caf%e9", "/bytes/caf%E9"),
         ("/spelling/%61%2d%c3%bc", "/spelling/%61%2d%c3%bc"),
@@ -97,13 +100,25 @@ async fn each_rule_decides_what_the_upstream_gets() {
         check_refused(&fixture, &format!("/spelling/{path}"), "bad-path");
         check_refused(&fixture, &format!("/nowhere/{path}"), "bad-path");
     }
+    for target in ["/raw/é", "/all/é", "/é", "/encode/a?é", "/encode/\u{85}", "/encode/é/../x", "http://é/encode/x"]
+    {
+        assert_eq!((get(&fixture, target).0, fixture.origin.take_requests().len()), (400, 0), "{target}");
+    }
+    // What is no UTF-8 is never a path.
+    for target in [&b"/encode/caf\xe9"[..], b"/encode/%c3\xa9", b"/encode/\xc0\xaf", b"/encode/\xed\xa0\x80"] {
+        let request = [b"GET ", target, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+        assert_eq!(status_of(&fixture.send(&request)), 400, "{target:?}");
+    }
     check_refused(&fixture, "/slash/a;b", "bad-path");
     check_passes(&fixture, "/strict/%61", "/strict/a");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_kept_spelling_reaches_what_requires_more() {
-    let fixture = start(vec![with_rules("/", KEEP_ALL), route("/admin", Auth::Required)]).await;
+    let encoding =
+        RouteOptions { stripped_segments: 1, ..with_rules("/y", PathRules { raw: RawRule::Encode, ..KEEP_ALL }) };
+    let secret = route("/%C3%BCber", Auth::Required);
+    let fixture = start(vec![with_rules("/", KEEP_ALL), route("/admin", Auth::Required), encoding, secret]).await;
     for target in [
         "/admin%2fx",
         "/admin%2Fx",
@@ -129,6 +144,8 @@ async fn no_kept_spelling_reaches_what_requires_more() {
         "/x\\..\\admin",
         "/x%5cadmin",
         "/admin%00",
+        "/über",
+        "/y/..%2füber",
     ] {
         let (status, code, upstream) = get(&fixture, target);
         assert_eq!((status, upstream), (400, None), "{target} {code}");
