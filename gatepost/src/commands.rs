@@ -43,10 +43,14 @@ fn load(options: &Options) -> anyhow::Result<Config> {
 /// Reads the configuration and prints its warnings, for commands that do not log.
 fn load_with_warnings(options: &Options) -> anyhow::Result<Config> {
     let config = load(options)?;
+    print_warnings(&config);
+    Ok(config)
+}
+
+fn print_warnings(config: &Config) {
     for warning in &config.warnings {
         output::print_error_line(warning);
     }
-    Ok(config)
 }
 
 /// Returns the address of the admin API that a client calls: the one that is named, or where it listens according to the

@@ -110,11 +110,29 @@ pub(crate) struct Overrides(pub(crate) Vec<(&'static str, &'static str, String)>
 
 /// All errors of a configuration.
 #[derive(Debug, thiserror::Error)]
-pub(crate) struct ConfigErrors(Vec<String>);
+pub(crate) struct ConfigErrors {
+    errors: Vec<String>,
+    /// What could be read all the same, with defaults for the rest.
+    rest: Option<Box<Config>>,
+}
+
+impl ConfigErrors {
+    /// Returns what could be read all the same, so that other faults of it can be reported too; none if the file cannot
+    /// be read or is no TOML.
+    pub(crate) fn rest(&self) -> Option<&Config> {
+        self.rest.as_deref()
+    }
+}
+
+impl From<String> for ConfigErrors {
+    fn from(error: String) -> Self {
+        Self { errors: vec![error], rest: None }
+    }
+}
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
+        f.write_str(&self.errors.join("\n"))
     }
 }
 
@@ -162,7 +180,7 @@ fn read_file(path: &Path) -> Result<(String, String), ConfigErrors> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => Ok((name, text)),
-        Err(error) => Err(ConfigErrors(vec![format!("{name}: cannot be read: {error}")])),
+        Err(error) => Err(format!("{name}: cannot be read: {error}").into()),
     }
 }
 
@@ -173,7 +191,7 @@ pub(crate) fn parse(
     environment: impl Iterator<Item = (OsString, OsString)>,
     overrides: &Overrides,
 ) -> Result<Config, ConfigErrors> {
-    let mut root = Node::parse(name, text).map_err(|error| ConfigErrors(vec![error.to_string()]))?;
+    let mut root = Node::parse(name, text).map_err(|error| ConfigErrors::from(error.to_string()))?;
     let environment = Environment::read(environment);
     for (variable, path, value) in environment.keys {
         root.set(&path, Node { value: Value::Raw(value), source: ValueSource::Environment(variable) });
@@ -188,7 +206,8 @@ pub(crate) fn parse(
     let (errors, warnings) = errors.into_lists();
     let errors = [environment.errors, errors].concat();
     let warnings = [unrecognised_variables(&environment.unrecognised_variables), warnings].concat();
-    if errors.is_empty() { Ok(Config { settings, warnings, ..config }) } else { Err(ConfigErrors(errors)) }
+    let config = Config { settings, warnings, ..config };
+    if errors.is_empty() { Ok(config) } else { Err(ConfigErrors { errors, rest: Some(Box::new(config)) }) }
 }
 
 fn unrecognised_variables(names: &[String]) -> Vec<String> {

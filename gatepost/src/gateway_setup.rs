@@ -1,10 +1,13 @@
 //! What a gateway is started with, and reloaded with.
 
+use anyhow::anyhow;
 use gatepost_domain::time::Timestamp;
-use gatepost_gateway::{GatewayLimits, GatewayOptions, ListenerOptions, TlsFault, TlsMaterials, UpstreamOptions};
+use gatepost_gateway::{
+    GatewayLimits, GatewayOptions, ListenerOptions, ResolveError, TlsFault, TlsMaterials, UpstreamOptions,
+};
 use gatepost_runtime::error_chain;
 
-use crate::config::GatewayConfig;
+use crate::config::{ConfigErrors, GatewayConfig};
 use crate::open_files_limit;
 
 /// Returns the options of a gateway. It accepts no more connections than this process can open files for.
@@ -28,7 +31,7 @@ pub(crate) fn listener_options(config: &GatewayConfig) -> Vec<ListenerOptions> {
     config.listeners.iter().map(|listener| listener.options.clone()).collect()
 }
 
-pub(crate) fn upstream_options(config: &GatewayConfig) -> Vec<UpstreamOptions> {
+fn upstream_options(config: &GatewayConfig) -> Vec<UpstreamOptions> {
     config.upstreams.iter().map(|upstream| upstream.options.clone()).collect()
 }
 
@@ -44,6 +47,25 @@ pub(crate) struct TlsFaults(pub(crate) Vec<String>);
 pub(crate) fn read_tls(config: &GatewayConfig, now: Timestamp) -> Result<TlsMaterials, TlsFaults> {
     let read = TlsMaterials::read(&listener_options(config), &upstream_options(config), now);
     read.map_err(|faults| TlsFaults(faults.iter().map(|fault| with_place(fault, config)).collect()))
+}
+
+/// Returns the errors of a configuration, with the faults of the files of TLS that it names. This blocks.
+pub(crate) fn with_faults_of_files(errors: ConfigErrors, now: Timestamp) -> anyhow::Error {
+    match errors.rest().map(|config| read_tls(&config.gateway, now)) {
+        Some(Err(faults)) => anyhow!("{errors}\n{faults}"),
+        Some(Ok(_)) | None => errors.into(),
+    }
+}
+
+/// Returns which names of upstream servers cannot be resolved now, each with its place.
+pub(crate) async fn resolution_faults(config: &GatewayConfig) -> Vec<String> {
+    let errors = gatepost_gateway::resolution_errors(&upstream_options(config)).await;
+    let with_place = |error: &ResolveError| {
+        let located = config.upstreams.iter().find(|located| located.options.name == error.upstream());
+        let place = located.map_or_else(String::new, |located| format!("{}: ", located.servers_source));
+        format!("{place}{}", error_chain(error))
+    };
+    errors.iter().map(with_place).collect()
 }
 
 fn with_place(fault: &TlsFault, config: &GatewayConfig) -> String {

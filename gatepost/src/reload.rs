@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use prometheus::Registry;
 
 use crate::config::{ConfigSource, Settings};
-use crate::gateway_setup::{gateway_options, listener_options, read_tls};
+use crate::gateway_setup::{gateway_options, listener_options, read_tls, with_faults_of_files};
 use crate::probes::RoutesWithoutProject;
 use crate::systemd::ServiceManager;
 use metrics::ReloadMetrics;
@@ -110,14 +110,17 @@ impl Reloader {
 
     async fn take_over(&self) -> anyhow::Result<Reloaded> {
         *self.read.lock() = self.look_at_file();
-        let config = self.source.load()?;
+        let (source, now) = (self.source.clone(), self.clock.now());
+        let reading = run_blocking(Task::Reload, move || {
+            let config = source.load().map_err(|errors| with_faults_of_files(errors, now))?;
+            let tls = read_tls(&config.gateway, now);
+            anyhow::Ok((config, tls))
+        });
+        let (config, tls) = reading.await.map_err(|_| anyhow!("reading the configuration has panicked"))??;
         if let Some(what) = config.gateway.missing() {
             bail!(what);
         }
-        let (gateway, now) = (config.gateway.clone(), self.clock.now());
-        let reading = run_blocking(Task::Reload, move || read_tls(&gateway, now));
-        let tls = reading.await.map_err(|_| anyhow!("reading the certificates has panicked"))??;
-        self.gateway.reload(&listener_options(&config.gateway), gateway_options(&config.gateway), tls).await?;
+        self.gateway.reload(&listener_options(&config.gateway), gateway_options(&config.gateway), tls?).await?;
         self.routes_without_project.set(&config.gateway);
         Ok(Reloaded { need_restart: self.started_with.changes_that_need_restart(&config.settings) })
     }

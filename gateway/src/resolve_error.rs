@@ -44,3 +44,16 @@ pub enum ResolveError {
         upstream: String,
     },
 }
+
+impl ResolveError {
+    /// Returns the configured name of the upstream.
+    pub fn upstream(&self) -> &str {
+        match self {
+            ResolveError::TimedOut { upstream, .. }
+            | ResolveError::Failed { upstream, .. }
+            | ResolveError::NoAddress { upstream, .. }
+            | ResolveError::InvalidHost { upstream, .. }
+            | ResolveError::NoServer { upstream } => upstream,
+        }
+    }
+}

@@ -13,7 +13,7 @@ use gatepost_webhook_client::{PrivateNetworks, SsrfGuard};
 
 use crate::cli::{CheckOptions, Options};
 use crate::config::Config;
-use crate::gateway_setup::{read_tls, upstream_options};
+use crate::gateway_setup::{read_tls, resolution_faults, with_faults_of_files};
 use crate::store;
 use crate::{master_key, output, private_file};
 
@@ -31,18 +31,18 @@ pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Resu
     if check.print_default {
         return output::print_line(DEFAULT_CONFIG.trim_end());
     }
-    let config = super::load_with_warnings(options)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let config = options.config_source().load().map_err(|errors| with_faults_of_files(errors, clock.now()))?;
+    super::print_warnings(&config);
     let mut findings = Findings::default();
     let master = findings.record(master_key::find_existing(&config.store));
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     if let Err(faults) = read_tls(&config.gateway, clock.now()) {
         findings.errors.extend(faults.0);
     }
     findings.record(Sender::new(SsrfGuard::new(PrivateNetworks::Refused), clock));
     check_store(&config, master.flatten().as_ref(), check.offline, &mut findings).await;
     if !check.offline {
-        let errors = gatepost_gateway::resolution_errors(&upstream_options(&config.gateway)).await;
-        findings.errors.extend(errors.iter().map(|error| error_chain(error)));
+        findings.errors.extend(resolution_faults(&config.gateway).await);
     } else if !config.gateway.upstreams.is_empty() {
         findings.notes.push("upstream host names were not resolved (--offline)".to_owned());
     }

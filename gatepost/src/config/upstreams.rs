@@ -12,6 +12,8 @@ use super::tree::ValueSource;
 #[derive(Debug, Clone)]
 pub(crate) struct LocatedUpstream {
     pub(crate) options: UpstreamOptions,
+    /// For errors about names that do not resolve.
+    pub(crate) servers_source: ValueSource,
     /// Of its table `tls`, for errors about its files.
     pub(crate) tls_source: Option<ValueSource>,
 }
@@ -23,13 +25,15 @@ pub(super) fn read(section: &mut Section<'_>) -> Vec<LocatedUpstream> {
         let tls_source = tls.as_ref().map(Section::source);
         let tls = tls.and_then(read_tls);
         let default_port = if tls_source.is_some() { 443 } else { 80 };
+        let servers_source = section.source_of("servers");
         let servers = section.list("servers", Vec::new(), |text| parse_server(text, default_port));
         if servers.is_empty() {
             section.error_here("servers must name at least one HOST:PORT");
         }
         let resolve_every = read_ms(&mut section, "resolve_every_ms", UpstreamOptions::RESOLVE_EVERY, 1000);
         section.reject_unknown_keys();
-        LocatedUpstream { options: UpstreamOptions { name, servers, tls, resolve_every }, tls_source }
+        let options = UpstreamOptions { name, servers, tls, resolve_every };
+        LocatedUpstream { options, servers_source, tls_source }
     };
     named.map(read).collect()
 }

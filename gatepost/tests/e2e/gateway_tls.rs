@@ -312,3 +312,28 @@ fn faults_of_certificates_are_reported_together_with_file_and_line() {
         assert_eq!(printed.matches("gatepost.toml:1: ").count(), 3, "{printed}");
     }
 }
+
+#[test]
+fn a_check_reports_faults_of_the_configuration_of_files_and_of_names_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::create(directory.path(), "ca");
+    let (one, other) = (authority.issue("one", &["a.example.com"]), authority.issue("other", &["b.example.com"]));
+    let mixed = Files { cert: one.cert.clone(), key: other.key.clone() };
+    let address = ([127, 0, 0, 1], 8443).into();
+    let good = "[gateway.upstream.app]\nservers = [\n  \"server.invalid:80\",\n]\n";
+    let toml = configuration(address, &format!("certificates = [{}]", mixed.toml()));
+    let check = |text: &str| {
+        fs::write(directory.path().join("gatepost.toml"), text).unwrap();
+        let output = run(directory.path(), &["check"]);
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let printed = check(&format!("{toml}unknown_name = \"none\"\n{good}"));
+    for fault in ["gatepost.toml:6: gateway.listener.tls.unknown_name: must be", "other.key: is not the key of"] {
+        assert!(printed.contains(fault), "{fault:?} is not in {printed}");
+    }
+    let printed = check(&format!("{toml}{good}"));
+    for fault in ["gatepost.toml:7: upstream app: cannot resolve server.invalid:80: ", "other.key: is not the key of"] {
+        assert!(printed.contains(fault), "{fault:?} is not in {printed}");
+    }
+}
