@@ -6,6 +6,7 @@ mod environment;
 mod gateway;
 mod header_edits;
 mod https_redirect;
+mod listen_addresses;
 mod listeners;
 mod parsers;
 mod reader;
@@ -35,6 +36,7 @@ use gatepost_webhook_client::PrivateNetworks;
 use environment::Environment;
 pub(crate) use environment::{ACCESS_KEY_VARIABLE, ADMIN_URL_VARIABLE, MASTER_KEY_VARIABLE};
 pub(crate) use gateway::GatewayConfig;
+use listen_addresses::{ServerSources, check_servers};
 use parsers::{ParseSettingError, parse_address, parse_listener_name, parse_origin};
 use reader::{ErrorCollector, Section};
 pub(crate) use settings::Settings;
@@ -220,13 +222,15 @@ fn unrecognised_variables(names: &[String]) -> Vec<String> {
 }
 
 fn read_config(mut root: Section<'_>) -> Config {
+    let (admin, ops) = (root.section("control_plane"), root.section("ops"));
+    let sources = ServerSources { admin: admin.source_of("listen"), ops: ops.source_of("listen") };
     let config = Config {
         store: read_store(root.section("store")),
         account_bounds: read_account_bounds(root.section("accounts")),
         gateway: gateway::read(root.section("gateway")),
-        control_plane: read_control_plane(root.section("control_plane")),
+        control_plane: read_control_plane(admin),
         dashboard: read_dashboard(root.section("dashboard")),
-        ops: read_ops(root.section("ops")),
+        ops: read_ops(ops),
         retention: read_retention(root.section("events")),
         webhooks: read_webhooks(root.section("webhooks")),
         outage_policy: read_outage_policy(root.section("rate_limits")),
@@ -234,6 +238,7 @@ fn read_config(mut root: Section<'_>) -> Config {
         warnings: Vec::new(),
         settings: Settings::default(),
     };
+    check_servers(&config, &sources, &root);
     root.reject_unknown_keys();
     config
 }

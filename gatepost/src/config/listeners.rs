@@ -10,6 +10,7 @@ use gatepost_gateway::{
 use ipnet::IpNet;
 
 use super::https_redirect;
+use super::listen_addresses::overlap;
 use super::parsers::{parse_address, parse_name, parse_non_empty};
 use super::reader::{Section, read_ms};
 use super::tree::ValueSource;
@@ -144,8 +145,7 @@ fn read_certificate(mut section: Section<'_>) -> Option<CertificateFiles> {
 /// Reports a listener whose address or name is taken.
 fn check_unique(earlier: &[LocatedListener], options: &ListenerOptions, source: &ValueSource, section: &Section<'_>) {
     for other in earlier {
-        // With port 0 the system chooses a port for each.
-        let what = if other.options.address == options.address && options.address.port() != 0 {
+        let what = if overlap(other.options.address, options.address) {
             format!("address {} is also that of {}", options.address, other.source)
         } else if other.options.name == options.name {
             format!("name {:?} is also that of {}", options.name, other.source)

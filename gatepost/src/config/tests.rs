@@ -232,6 +232,41 @@ fn listeners_are_read_and_their_faults_are_reported_with_their_lines() {
 }
 
 #[test]
+fn an_address_is_that_of_one_listener_of_a_process() {
+    let redis = "[store]\nurl = \"redis://127.0.0.1\"\n";
+    let listener = |address: &str| format!("[[gateway.listener]]\naddress = {address:?}\n");
+    let faults = |text: &str| parsed(text).map_or_else(|errors| errors.to_string(), |_| String::new());
+    for (text, fault) in [
+        (
+            listener("0.0.0.0:8443") + &listener("127.0.0.1:8443"),
+            "gatepost.toml:3: gateway.listener: address 127.0.0.1:8443 is also that of gatepost.toml:1",
+        ),
+        (listener("0.0.0.0:9464"), "gatepost.toml:1: gateway.listen: address 0.0.0.0:9464 is also that of ops.listen"),
+        (
+            "[ops]\nlisten = \"127.0.0.1:8080\"".to_owned(),
+            "gatepost.toml:2: ops.listen: address 127.0.0.1:8080 is also that of gateway.listen",
+        ),
+        (
+            "[control_plane]\nlisten = \"127.0.0.1:9464\"".to_owned(),
+            "gatepost.toml:2: control_plane.listen: address 127.0.0.1:9464 is also that of ops.listen",
+        ),
+        (
+            "[gateway]\nlisten = \"127.0.0.1:8081\"".to_owned(),
+            "gatepost.toml:2: gateway.listen: address 127.0.0.1:8081 is also that of control_plane.listen",
+        ),
+    ] {
+        assert_eq!(faults(&text), fault);
+    }
+    for text in [
+        format!("{redis}[gateway]\nlisten = \"127.0.0.1:8081\""),
+        listener("127.0.0.1:8443") + &listener("127.0.0.2:8443") + &listener("[::]:8443"),
+        listener("127.0.0.1:0") + &listener("0.0.0.0:0").replace("\naddress", "\nname = \"other\"\naddress"),
+    ] {
+        assert_eq!(faults(&text), "", "{text}");
+    }
+}
+
+#[test]
 fn a_redirect_needs_a_host_that_it_knows_and_a_listener_that_serves() {
     use gatepost_gateway::{HttpsRedirect, RedirectHost};
     let secure =
