@@ -2,11 +2,12 @@
 
 mod metrics;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use gatepost_domain::time::Clock;
-use gatepost_gateway::Gateway;
+use gatepost_gateway::{Gateway, ListenerOptions};
 use gatepost_ops::Readiness;
 use gatepost_runtime::{FileStamp, Task, error_chain, run_blocking, spawn};
 use parking_lot::Mutex;
@@ -32,6 +33,8 @@ pub(crate) struct Reloader {
     readiness: Readiness,
     service_manager: ServiceManager,
     metrics: ReloadMetrics,
+    /// Names of the listeners that were removed although systemd keeps their sockets open.
+    left_sockets: Mutex<BTreeSet<String>>,
     /// The file as it was when it was last read.
     read: Mutex<Option<FileStamp>>,
     /// Held by one reload at a time.
@@ -70,6 +73,7 @@ impl Reloader {
             context;
         let read = Mutex::new(source.file().and_then(FileStamp::of));
         let (metrics, turn) = (ReloadMetrics::register(registry, clock.now())?, tokio::sync::Mutex::default());
+        let left_sockets = Mutex::default();
         Ok(Self {
             source,
             started_with,
@@ -79,6 +83,7 @@ impl Reloader {
             readiness,
             service_manager,
             metrics,
+            left_sockets,
             read,
             turn,
         })
@@ -120,9 +125,26 @@ impl Reloader {
         if let Some(what) = config.gateway.missing() {
             bail!(what);
         }
-        self.gateway.reload(&listener_options(&config.gateway), gateway_options(&config.gateway), tls?).await?;
+        let (listeners, options) = (listener_options(&config.gateway), gateway_options(&config.gateway));
+        let left = self.gateway.reload(&listeners, options, tls?).await?;
         self.routes_without_project.set(&config.gateway);
-        Ok(Reloaded { need_restart: self.started_with.changes_that_need_restart(&config.settings) })
+        let mut need_restart = self.started_with.changes_that_need_restart(&config.settings);
+        need_restart.extend(self.removals_of_sockets(left, &listeners));
+        Ok(Reloaded { need_restart })
+    }
+
+    /// Describes the removal of listeners whose sockets systemd keeps open, since the start.
+    fn removals_of_sockets(&self, left: Vec<String>, listeners: &[ListenerOptions]) -> Vec<String> {
+        let mut left_sockets = self.left_sockets.lock();
+        left_sockets.extend(left);
+        left_sockets.retain(|name| !listeners.iter().any(|listener| listener.name == *name));
+        let describe = |name: &String| {
+            format!(
+                "the removal of the listener {name:?}, after you have stopped its socket unit: systemd keeps its socket \
+                 open, so that connections to it wait for nobody"
+            )
+        };
+        left_sockets.iter().map(describe).collect()
     }
 
     /// Returns what the file looks like, if it has changed since it was read.

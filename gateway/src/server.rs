@@ -104,7 +104,8 @@ impl Gateway {
 
     /// Replaces the configuration for requests and connections that begin later. Requests in flight keep the one that
     /// they began with; upstreams and listeners that have not changed stay as they are, but for changed files. An error
-    /// changes nothing. `tls` was read for these listeners and options.
+    /// changes nothing. `tls` was read for these listeners and options. Returns the names of the listeners that are gone
+    /// although their sockets stay open: they were adopted.
     ///
     /// # Errors
     /// As those of [`Gateway::start`] that concern the configuration, [`StartError::Bind`], and after the begin of a
@@ -114,7 +115,7 @@ impl Gateway {
         listeners: &[ListenerOptions],
         options: GatewayOptions,
         mut tls: TlsMaterials,
-    ) -> Result<(), StartError> {
+    ) -> Result<Vec<String>, StartError> {
         let mut running = self.listeners.lock().await;
         self.check_running()?;
         let next = running.prepare(listeners, &mut tls)?;
@@ -126,8 +127,7 @@ impl Gateway {
             self.metrics.upstreams.forget(name);
         }
         self.current.replace(snapshot);
-        running.replace(next).await;
-        Ok(())
+        Ok(running.replace(next).await)
     }
 
     fn check_running(&self) -> Result<(), StartError> {

@@ -16,7 +16,7 @@ use reqwest::Client;
 use tokio::task::JoinHandle;
 
 use crate::admin::{Admin, client, create_access_key};
-use crate::process::{EMPTY_DIRECTORY, Gatepost, MASTER_KEY, command_with_socket};
+use crate::process::{EMPTY_DIRECTORY, Gatepost, MASTER_KEY, command_with_socket, run};
 use crate::single_process::read_first_access_key;
 
 /// Limit for a report, and for a request that waits for a restart.
@@ -202,6 +202,42 @@ async fn systemd_hands_over_the_socket_of_a_listener_by_its_name() {
     assert_eq!(response.status(), 401);
     gatepost.await_log(&format!("\"address\":\"{address}\"")).await;
     drop(first.join().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_keeps_the_socket_of_a_listener_and_says_what_the_removal_of_one_needs() {
+    let (directory, upstream) = (tempfile::tempdir().unwrap(), MockServer::start());
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/x", socket.local_addr().unwrap());
+    let free = || SocketAddr::from(([127, 0, 0, 1], gatepost_test_support::free_port()));
+    let other = format!("[[gateway.listener]]\nname = \"other\"\naddress = \"{}\"\n", free());
+    let public = |address: SocketAddr| format!("[[gateway.listener]]\nname = \"public\"\naddress = \"{address}\"\n");
+    let write = |listeners: &str| {
+        let upstream = format!("[gateway.upstream.app]\nservers = [\"{}\"]\n", upstream.address());
+        fs::write(directory.path().join("gatepost.toml"), listeners.to_owned() + &upstream).unwrap();
+    };
+    let reload = || {
+        let output = run(directory.path(), &["reload", "--wait"]);
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        printed
+    };
+    write(&(other.clone() + &public(free())));
+    let gatepost = Gatepost::start_with_socket(directory.path(), &["up"], "public", &socket).await;
+    assert_eq!(client().get(&url).send().await.unwrap().status(), 401);
+    // Its name says which socket it has.
+    write(&(other.clone() + &public(free())));
+    assert_eq!(reload(), "the configuration was reloaded\n");
+    assert_eq!(client().get(&url).send().await.unwrap().status(), 401);
+
+    write(&other);
+    let what = "restart to apply the removal of the listener \"public\", after you have stopped its socket unit";
+    for _ in 0..2 {
+        let printed = reload();
+        assert!(printed.contains(what), "{printed}");
+    }
+    let (_, report) = gatepost.readiness().await;
+    assert!(report.contains("the removal of the listener"), "{report}");
 }
 
 #[test]

@@ -17,8 +17,16 @@ const BACKLOG: u32 = 65_535;
 #[derive(Debug, Clone)]
 pub struct Listener {
     pub(super) socket: Arc<TcpListener>,
+    origin: SocketOrigin,
     address: SocketAddr,
     pub(crate) options: ListenerOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SocketOrigin {
+    Bound,
+    /// Somebody else has it too, who keeps it open.
+    Adopted,
 }
 
 /// Listens on an address before anything else starts, so that a busy port is reported first.
@@ -29,7 +37,7 @@ pub struct Listener {
 /// # Panics
 /// Outside of a runtime.
 pub fn bind(options: &ListenerOptions) -> Result<Listener, StartError> {
-    start(bind_address(options.address), options)
+    start(bind_address(options.address), SocketOrigin::Bound, options)
 }
 
 /// Listens on a socket that somebody else has bound, whatever address the options have. If it listens already, the
@@ -42,14 +50,18 @@ pub fn bind(options: &ListenerOptions) -> Result<Listener, StartError> {
 /// Outside of a runtime.
 pub fn adopt(socket: std::net::TcpListener, options: &ListenerOptions) -> Result<Listener, StartError> {
     let socket = socket.set_nonblocking(true).map(|()| TcpSocket::from_std_stream(OwnedFd::from(socket).into()));
-    start(socket, options)
+    start(socket, SocketOrigin::Adopted, options)
 }
 
-fn start(socket: io::Result<TcpSocket>, options: &ListenerOptions) -> Result<Listener, StartError> {
+fn start(
+    socket: io::Result<TcpSocket>,
+    origin: SocketOrigin,
+    options: &ListenerOptions,
+) -> Result<Listener, StartError> {
     let bind_error = |source| StartError::Bind { address: options.address, source };
     let socket = socket.and_then(|socket| socket.listen(BACKLOG)).map_err(bind_error)?;
     let address = socket.local_addr().map_err(bind_error)?;
-    Ok(Listener { socket: Arc::new(socket), address, options: options.clone() })
+    Ok(Listener { socket: Arc::new(socket), origin, address, options: options.clone() })
 }
 
 fn bind_address(address: SocketAddr) -> io::Result<TcpSocket> {
@@ -63,6 +75,23 @@ impl Listener {
     /// Returns the same socket with other options.
     pub(super) fn with_options(&self, options: &ListenerOptions) -> Self {
         Self { options: options.clone(), ..self.clone() }
+    }
+
+    /// Returns whether these options are for its socket. An adopted one is known by name, or else by address; with port 0
+    /// the system chooses a port for each.
+    pub(super) fn fits(&self, options: &ListenerOptions) -> bool {
+        let has_name = self.is_adopted() && self.options.name == options.name;
+        has_name || self.options.address == options.address && options.address.port() != 0
+    }
+
+    /// Returns whether somebody else keeps its socket open.
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.origin == SocketOrigin::Adopted
+    }
+
+    /// Returns whether both have one socket.
+    pub(super) fn shares_socket_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.socket, &other.socket)
     }
 
     /// Returns the address, with the port that the system chose if none was asked for.

@@ -91,17 +91,16 @@ impl Listeners {
         if self.running.iter().any(|running| running.options() == options) {
             return Ok(NextListener::Stays(options.clone(), materials.take_listener(&options.name)));
         }
-        // With port 0 the system chooses a port for each.
-        let same_address = self.running.iter().find(|running| running.options().address == options.address);
-        let listener = match same_address.filter(|_| options.address.port() != 0) {
-            Some(running) => running.with_options(options),
+        let listener = match self.running.iter().find(|running| running.listener().fits(options)) {
+            Some(running) => running.listener().with_options(options),
             None => bind(options)?,
         };
         Ok(NextListener::Starts(ReadyListener::new(listener, materials)?))
     }
 
-    /// Replaces the running listeners. On a socket that stays, connections wait meanwhile.
-    pub(crate) async fn replace(&mut self, next: NextListeners) {
+    /// Replaces the running listeners. On a socket that stays, connections wait meanwhile. Returns the names of those
+    /// whose socket somebody else keeps open, so that connections to it wait for nobody.
+    pub(crate) async fn replace(&mut self, next: NextListeners) -> Vec<String> {
         let mut before = std::mem::take(&mut self.running);
         let (mut stay, mut start) = (Vec::new(), Vec::new());
         for one in next.0 {
@@ -117,7 +116,13 @@ impl Listeners {
                 NextListener::Starts(ready) => start.push(ready),
             }
         }
+        let used: Vec<Listener> = start.iter().map(|ready| ready.listener().clone()).collect();
+        let mut left = Vec::new();
         for mut gone in before {
+            let listener = gone.listener();
+            if listener.is_adopted() && !used.iter().any(|used| used.shares_socket_with(listener)) {
+                left.push(listener.options.name.clone());
+            }
             gone.stop().await;
             gone.forget_metrics(&self.context.metrics);
             tracing::info!(address = %gone.address(), "the gateway has stopped listening");
@@ -126,6 +131,7 @@ impl Listeners {
         let started = start.into_iter().map(|ready| ready.start(handler, clock, metrics));
         self.running = stay.into_iter().chain(started).collect();
         self.publish_tls();
+        left
     }
 
     fn publish_tls(&self) {

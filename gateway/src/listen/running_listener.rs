@@ -40,6 +40,10 @@ impl ReadyListener {
         Ok(Self { listener, tls })
     }
 
+    pub(super) fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
     /// Accepts connections until the listener is stopped.
     pub(crate) fn start(
         self,
@@ -90,9 +94,8 @@ impl RunningListener {
         }
     }
 
-    /// Returns the same socket with other options.
-    pub(crate) fn with_options(&self, options: &ListenerOptions) -> Listener {
-        self.listener.with_options(options)
+    pub(super) fn listener(&self) -> &Listener {
+        &self.listener
     }
 
     /// Accepts no more, takes over no more certificates, and closes its connections after the responses that they wait

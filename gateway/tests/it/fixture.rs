@@ -111,7 +111,7 @@ impl Fixture {
     }
 
     pub(crate) async fn reload(&self, options: GatewayOptions) -> Result<(), StartError> {
-        self.gateway.reload(&self.listeners, options, TlsMaterials::default()).await
+        self.gateway.reload(&self.listeners, options, TlsMaterials::default()).await.map(drop)
     }
 
     /// Changes the listeners alone, and returns the addresses of all.
