@@ -25,6 +25,7 @@ use crate::in_flight::InFlightGuard;
 use crate::request_framing::HeaderEndScanner;
 use crate::request_line::{LeadingLineEnds, RequestLineState};
 use crate::tls::TlsSession;
+use crate::websocket_end::{GoingAway, WebSocketEnd};
 
 /// Limit for a header without an end: over the limit of request validation, so that validation can say why it rejects,
 /// with room for the body that may come in the same read.
@@ -49,6 +50,9 @@ pub(crate) struct GuardedStream {
     timer: Option<Pin<Box<Sleep>>>,
     /// Held until the first request has begun.
     before_request: Option<InFlightGuard>,
+    going_away: GoingAway,
+    /// Made with the first byte of a WebSocket.
+    websocket: Option<Box<WebSocketEnd>>,
 }
 
 impl GuardedStream {
@@ -58,6 +62,7 @@ impl GuardedStream {
         tls: Option<Arc<TlsSession>>,
         redirect: Option<Arc<HttpsRedirect>>,
         timeout: Duration,
+        going_away: GoingAway,
     ) -> Self {
         let state = Arc::new(HeaderState::new(tls, redirect));
         Self {
@@ -72,6 +77,8 @@ impl GuardedStream {
             deadline: Some(Instant::now() + timeout),
             timer: None,
             before_request: None,
+            going_away,
+            websocket: None,
         }
     }
 
@@ -181,6 +188,26 @@ impl GuardedStream {
         Poll::Ready(self.check_size())
     }
 
+    /// Reads from a WebSocket, or ends it if the gateway goes away.
+    fn poll_tunnel(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let websocket = WebSocketEnd::in_slot(&mut self.websocket, &self.going_away);
+        if let Poll::Ready(error) = websocket.poll_end(context, &mut self.stream) {
+            return Poll::Ready(Err(error));
+        }
+        if websocket.is_open() { self.poll_source(context, buffer) } else { Poll::Pending }
+    }
+
+    /// Writes to a WebSocket whose end has not begun.
+    fn poll_write_tunnel(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let websocket = WebSocketEnd::in_slot(&mut self.websocket, &self.going_away);
+        if !websocket.is_open() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
+        websocket.note_written(&bytes[..written]);
+        Poll::Ready(Ok(written))
+    }
+
     fn poll_body(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         if self.state.body().is_complete() {
@@ -212,6 +239,9 @@ impl AsyncRead for GuardedStream {
             self.before_request = None;
             self.deadline = None;
             self.timer = None;
+            if self.state.is_tunnel() {
+                return self.poll_tunnel(context, buffer);
+            }
             return self.poll_body(context, buffer);
         }
         self.poll_header(context, buffer)
@@ -224,6 +254,9 @@ impl AsyncWrite for GuardedStream {
         self.before_request = None;
         self.deadline = None;
         self.timer = None;
+        if self.state.is_tunnel() {
+            return self.poll_write_tunnel(context, bytes);
+        }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -243,6 +276,10 @@ impl AsyncWrite for GuardedStream {
         self.before_request = None;
         self.deadline = None;
         self.timer = None;
+        if self.state.is_tunnel() {
+            let first = slices.iter().find(|slice| !slice.is_empty());
+            return self.poll_write_tunnel(context, first.map_or(&[], |slice| &**slice));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 

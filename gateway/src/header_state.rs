@@ -19,6 +19,7 @@ use crate::tls::TlsSession;
 pub(crate) struct HeaderState {
     is_header_read: AtomicBool,
     is_request_line_invalid: AtomicBool,
+    is_tunnel: AtomicBool,
     /// Body behind the header that was read.
     body: Mutex<BodyFraming>,
     /// None on a plain connection.
@@ -34,6 +35,7 @@ impl HeaderState {
         Self {
             is_header_read: AtomicBool::new(false),
             is_request_line_invalid: AtomicBool::new(false),
+            is_tunnel: AtomicBool::new(false),
             body: Mutex::new(BodyFraming::EMPTY),
             tls,
             redirect,
@@ -89,6 +91,16 @@ impl HeaderState {
     /// Returns the address of the client, which the first request of the connection looks up.
     pub(crate) fn peer_ip(&self, look_up: impl FnOnce() -> Option<PeerIp>) -> Option<PeerIp> {
         self.peer_ip.get_or_init(look_up).clone()
+    }
+
+    /// Turns all further bytes of the connection into those of a WebSocket, those of the response first.
+    pub(crate) fn open_tunnel(&self) {
+        self.set_body(BodyFraming::Tunnel);
+        self.is_tunnel.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_tunnel(&self) -> bool {
+        self.is_tunnel.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_body(&self, body: BodyFraming) {

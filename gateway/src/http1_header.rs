@@ -37,6 +37,7 @@ mod tests {
     use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 
     use crate::header_guard::GuardedStream;
+    use crate::websocket_end::GoingAway;
 
     async fn send(bytes: &[u8]) -> (DuplexStream, DuplexStream) {
         let (mut client, server) = duplex(4096);
@@ -53,6 +54,7 @@ mod tests {
                 None,
                 None,
                 Duration::from_secs(60),
+                GoingAway::default(),
             )));
             let _ = session.read_request().await;
             let is_accepted = tokio::spawn(async move { finish(&session).is_ok() });

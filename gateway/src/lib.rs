@@ -48,6 +48,7 @@ mod upstream_exchange;
 mod upstream_headers;
 mod upstream_stream;
 mod upstream_target;
+mod websocket_end;
 
 pub use gatepost_edge::{
     Auth, CredentialLocation, DEFAULT_UPSTREAM, EscapeRule, HeaderEdits, HttpsRedirect, NetworkRules, PathRules,

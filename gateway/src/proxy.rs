@@ -24,7 +24,6 @@ use crate::header_state::HeaderState;
 use crate::in_flight::InFlight;
 use crate::metrics::{Metrics, TryResult};
 use crate::peer_ip::PeerIp;
-use crate::request_framing::BodyFraming;
 use crate::request_id::RequestIds;
 use crate::response_rewrite::{self, BodyDelimiter};
 use crate::snapshot::{Backend, CurrentSnapshot, Route};
@@ -212,7 +211,7 @@ impl ProxyHttp for Proxy {
             // From here on the stream to the upstream limits the silence of both sides.
             session.set_read_timeout(None);
             if let Some(state) = HeaderState::of(session.digest()) {
-                state.set_body(BodyFraming::Tunnel);
+                state.open_tunnel();
             }
         }
         if is_final {

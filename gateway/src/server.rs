@@ -26,6 +26,9 @@ use crate::upstream::UpstreamStatus;
 /// Limit for access log lines that wait for their writer; further ones are dropped.
 const MAX_LOG_BUFFER_BYTES: usize = 8 << 20;
 
+/// How long the clients of WebSockets have to end their connections when the gateway stops.
+const WEBSOCKET_GRACE: Duration = Duration::from_secs(2);
+
 /// A gateway that listens.
 #[derive(Debug)]
 pub struct Gateway {
@@ -144,8 +147,9 @@ impl Gateway {
         self.listeners.lock().await.running().iter().map(RunningListener::address).collect()
     }
 
-    /// Stops listening, closes idle connections, and waits until no request is in flight, `deadline` at most. Returns
-    /// the number of requests that are left: they end with the process.
+    /// Stops listening, closes idle connections, and waits until no request is in flight, `deadline` at most. Then it
+    /// ends WebSockets, which takes [`WEBSOCKET_GRACE`] at most. Returns the number of requests that are left: they end
+    /// with the process.
     pub async fn stop(&self, deadline: Duration) -> usize {
         self.is_stopping.store(true, Ordering::Release);
         let drained = async {
@@ -154,6 +158,12 @@ impl Gateway {
         };
         if tokio::time::timeout(deadline, drained).await.is_err() {
             tracing::debug!("the drain timed out");
+            let ended = async {
+                self.listeners.lock().await.end_websockets();
+                self.in_flight.wait_idle().await;
+            };
+            // What is left is counted.
+            let _ = tokio::time::timeout(WEBSOCKET_GRACE, ended).await;
         }
         self.log_writer.flush().await;
         self.in_flight.count()

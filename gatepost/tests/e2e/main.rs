@@ -70,3 +70,4 @@ mod upstream_tls;
 mod usage_errors;
 mod webhook_libraries;
 mod webhooks;
+mod websockets;

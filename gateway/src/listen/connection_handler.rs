@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::options::ProxyProtocol;
 use crate::snapshot::CurrentSnapshot;
 use crate::tls::{TlsAcceptor, TlsSession, TlsSocket};
+use crate::websocket_end::GoingAway;
 
 /// Limit in seconds for the first request of a connection. The header's deadline comes earlier.
 const FIRST_KEEPALIVE_S: u64 = 60;
@@ -47,12 +48,13 @@ pub(crate) struct ConnectionHandler {
     limits: ConnectionLimits,
     /// Connections whose first request has not begun.
     expecting: InFlight,
+    going_away: GoingAway,
 }
 
 impl ConnectionHandler {
     pub(crate) fn new(app: Arc<App>, metrics: Arc<Metrics>, current: CurrentSnapshot) -> Self {
         let limits = ConnectionLimits::new(Arc::clone(&metrics));
-        Self { app, current, limits, metrics, expecting: InFlight::default() }
+        Self { app, current, limits, metrics, expecting: InFlight::default(), going_away: GoingAway::default() }
     }
 
     /// Counts a connection that was accepted, until its first request begins or it ends.
@@ -66,6 +68,11 @@ impl ConnectionHandler {
         if tokio::time::timeout(FIRST_REQUEST_GRACE, self.expecting.wait_idle()).await.is_err() {
             tracing::debug!("clients that have sent no request are disconnected");
         }
+    }
+
+    /// Ends all WebSockets, and tells their clients.
+    pub(crate) fn end_websockets(&self) {
+        self.going_away.begin();
     }
 
     /// Closes the connections that wait for a request, and those of requests in flight after their responses.
@@ -98,7 +105,7 @@ impl ConnectionHandler {
         // One that has ended already needs no answer.
         let Ok(socket) = Socket::new(stream, client) else { return };
         let Some((stream, session)) = self.secure(socket, setup.tls.as_deref()).await else { return };
-        let stream = GuardedStream::new(stream, session, setup.redirect, header_timeout);
+        let stream = GuardedStream::new(stream, session, setup.redirect, header_timeout, self.going_away.clone());
         let stream = Box::new(stream.hold_until_request(before_request));
         self.serve_requests(stream, stopped, max_requests).await;
     }

@@ -134,6 +134,11 @@ impl Listeners {
         left
     }
 
+    /// Ends all WebSockets, and tells their clients.
+    pub(crate) fn end_websockets(&self) {
+        self.context.handler.end_websockets();
+    }
+
     fn publish_tls(&self) {
         let tls = self.running.iter().filter_map(RunningListener::tls).map(Arc::clone);
         self.context.tls_listeners.replace(tls.collect());
