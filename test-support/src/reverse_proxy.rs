@@ -29,6 +29,15 @@ impl ReverseProxy {
         Self::start("nginx.conf", |listen| nginx_conf(listen, target, directives), nginx)
     }
 
+    /// Starts an nginx with TLS that responds to all requests by itself, and names in `x-connection` the connection on
+    /// which each came.
+    ///
+    /// # Panics
+    /// If nginx is not installed or does not start.
+    pub fn https(certificate: &Path, key: &Path) -> Self {
+        Self::start("nginx.conf", |listen| https_conf(listen, certificate, key), nginx)
+    }
+
     /// Starts an HAProxy that reports the state of the backends at `/;csv`.
     ///
     /// # Panics
@@ -89,6 +98,18 @@ fn nginx(directory: &Path, file: &Path) -> Command {
 /// Returns a configuration with a single process, so that killing it leaves none behind, and with all files in its own
 /// directory.
 fn nginx_conf(listen: SocketAddr, target: SocketAddr, directives: &str) -> String {
+    nginx_server(&format!("listen {listen}; location / {{ proxy_pass http://{target}; {directives} }}"))
+}
+
+fn https_conf(listen: SocketAddr, certificate: &Path, key: &Path) -> String {
+    let (certificate, key) = (certificate.display(), key.display());
+    nginx_server(&format!(
+        "listen {listen} ssl; ssl_certificate {certificate}; ssl_certificate_key {key};
+    location / {{ add_header x-connection $connection; return 200; }}"
+    ))
+}
+
+fn nginx_server(directives: &str) -> String {
     format!(
         "daemon off; master_process off; pid nginx.pid;
 events {{}}
@@ -96,11 +117,7 @@ http {{
   access_log off;
   client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
   server {{
-    listen {listen};
-    location / {{
-      proxy_pass http://{target};
-      {directives}
-    }}
+    {directives}
   }}
 }}
 "

@@ -20,18 +20,18 @@ use crate::single_process::read_first_access_key;
 const TAKE_OVER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A gateway with a plain listener and one with TLS, in front of an upstream that records requests.
-struct Fixture {
-    upstream: MockServer,
-    gatepost: Gatepost,
-    secure: SocketAddr,
-    key: String,
+pub(crate) struct Fixture {
+    pub(crate) upstream: MockServer,
+    pub(crate) gatepost: Gatepost,
+    pub(crate) secure: SocketAddr,
+    pub(crate) key: String,
     /// Removed at the end.
     _directory: TempDir,
 }
 
 impl Fixture {
     /// Starts a gateway whose TLS table has these lines.
-    async fn start(directory: TempDir, tls: &str) -> Self {
+    pub(crate) async fn start(directory: TempDir, tls: &str) -> Self {
         let upstream = MockServer::start();
         let secure = SocketAddr::from(([127, 0, 0, 1], free_port()));
         fs::write(directory.path().join("gatepost.toml"), configuration(secure, tls)).unwrap();
@@ -54,7 +54,7 @@ impl Fixture {
     }
 
     /// Shakes hands with OpenSSL's client, sends nothing, and returns what it prints.
-    fn s_client(&self, arguments: &[&str]) -> String {
+    pub(crate) fn s_client(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("openssl");
         command.args(["s_client", "-connect", &self.secure.to_string()]).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -70,7 +70,7 @@ impl Fixture {
     }
 
     /// Waits until a name is shown with another subject.
-    async fn await_subject(&self, name: &str, subject: &str) {
+    pub(crate) async fn await_subject(&self, name: &str, subject: &str) {
         let waiting = async {
             while self.subject(name) != subject {
                 tokio::time::sleep(Duration::from_millis(100)).await;

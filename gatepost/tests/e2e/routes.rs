@@ -1,6 +1,7 @@
 //! What routes set, from the configuration to the upstream.
 
 use std::fs;
+use std::process::Command;
 
 use gatepost_test_support::MockServer;
 use reqwest::StatusCode;
@@ -38,6 +39,55 @@ impl Fixture {
 fn write(directory: &TempDir, origin: &MockServer, routes: &str) {
     let text = format!("[gateway.upstream.app]\nservers = [\"{}\"]\n{routes}", origin.address());
     fs::write(directory.path().join("gatepost.toml"), text).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn curl_gets_what_each_setting_of_a_route_says() {
+    let routes = [
+        "[gateway]\nmax_wrong_keys_a_minute = 5\nmax_body_bytes = 100\n",
+        "[[gateway.route]]\npath = \"/v1\"\nstrip_prefix = \"/v1\"\nrequest_headers.set.x-team = \"a\"\n\
+         request_headers.remove = [\"x-debug\"]\nresponse_headers.set.strict-transport-security = \"max-age=300\"\n",
+        "[[gateway.route]]\npath = \"/upload\"\nauth = \"off\"\nmax_body_bytes = 1000\n",
+        "[[gateway.route]]\npath = \"/inside\"\nauth = \"off\"\nallow = [\"127.0.0.2/32\"]\n",
+        "[[gateway.route]]\npath = \"/outside\"\nauth = \"off\"\ndeny = [\"127.0.0.2/32\"]\n",
+        "[[gateway.route]]\npath = \"/maintained\"\nrespond = 503\nauth = \"off\"\n",
+        "[[gateway.route]]\npath = \"/old\"\nrespond = 308\nauth = \"off\"\n\
+         response_headers.set.location = \"https://api.example.com/v1\"\n",
+    ];
+    let fixture = Fixture::start(&routes.concat()).await;
+    let curl = |path: &str, arguments: &[&str]| {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--noproxy", "*", "-o", "/dev/null", "--write-out", "%{http_code}%{redirect_url}"]);
+        let output = curl.args(arguments).arg(fixture.gatepost.url(path)).output().unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    let key = format!("x-api-key: {}", fixture.key);
+    let edited =
+        ["-H", &key, "-H", "x-team: b", "-H", "X_Debug: 1", "-w", "%{http_code} %header{strict-transport-security}"];
+    assert_eq!(curl("/v1/items?page=2", &edited), "200 max-age=300");
+    let seen = fixture.origin.take_requests().remove(0);
+    assert_eq!(seen.request_line(), "GET /items?page=2 HTTP/1.1");
+    assert_eq!((seen.header("x-team"), seen.header("x_debug")), (vec!["a"], vec![]));
+
+    let [short, long] = [500, 2000].map(|length| "x".repeat(length));
+    for (path, arguments, expected) in [
+        ("/upload", &["-d", short.as_str()][..], "200"),
+        ("/upload", &["-d", &long], "413"),
+        ("/v1", &["-d", &short, "-H", &key], "413"),
+        ("/inside", &[], "403"),
+        ("/inside", &["--interface", "127.0.0.2"], "200"),
+        ("/outside", &["--interface", "127.0.0.2"], "403"),
+        ("/maintained", &[], "503"),
+        ("/old", &[], "308https://api.example.com/v1"),
+        ("/none", &[], "404"),
+    ] {
+        assert_eq!(curl(path, arguments), expected, "{path} {:.3?}", arguments.first());
+    }
+
+    // Of an address that sends wrong keys, no further one is looked up.
+    let wrong: Vec<String> = (0..8).map(|number| curl("/v1", &["-H", &format!("x-api-key: wrong-{number}")])).collect();
+    assert!(wrong[0] == "401" && wrong[7] == "429", "{wrong:?}");
+    assert_eq!(curl("/v1", &["--interface", "127.0.0.3", "-H", "x-api-key: wrong"]), "401");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -127,7 +127,11 @@ async fn each_kind_of_process_reports_its_start_and_its_end() {
 
 /// Sends one request after the other, each on a connection of its own, until told to stop. Returns how often there was
 /// which result.
-fn send_until(done: &Arc<AtomicBool>, address: SocketAddr, key: &str) -> JoinHandle<BTreeMap<String, usize>> {
+pub(crate) fn send_until(
+    done: &Arc<AtomicBool>,
+    address: SocketAddr,
+    key: &str,
+) -> JoinHandle<BTreeMap<String, usize>> {
     let (done, key) = (Arc::clone(done), key.to_owned());
     let client = Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(DEADLINE).build().unwrap();
     tokio::spawn(async move {

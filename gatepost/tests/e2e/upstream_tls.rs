@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use gatepost_test_support::free_port;
+use gatepost_test_support::{ReverseProxy, free_port};
 use rcgen::date_time_ymd;
 use serde_json::Value;
 
@@ -104,6 +104,43 @@ async fn only_a_valid_certificate_of_the_configured_name_and_authority_is_accept
     for upstream in ["wrong-name", "no-certificate"] {
         let name = format!("gatepost_upstream_requests_total{{result=\"tls\",upstream=\"{upstream}\"}}");
         assert!(gatepost.metric(&name).await >= 2.0, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn upstreams_at_one_address_with_other_authorities_share_no_connection() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::create(directory.path(), "ca");
+    let stranger = Authority::create(directory.path(), "stranger");
+    let files = authority.issue("server", &["api.internal"]);
+    let server = ReverseProxy::https(&files.cert, &files.key);
+    let both = directory.path().join("both.pem");
+    let pem = [&authority.ca_file, &stranger.ca_file].map(|file| fs::read_to_string(file).unwrap());
+    fs::write(&both, pem.concat()).unwrap();
+    let upstreams = [("one", &authority.ca_file), ("stranger", &stranger.ca_file), ("both", &both)];
+    let tables = upstreams.iter().map(|(name, ca)| {
+        format!(
+            "[[gateway.route]]\npath = \"/{name}\"\nupstream = \"{name}\"\nauth = \"off\"\n\
+             [gateway.upstream.{name}]\nservers = [\"{}\"]\ntls = {{ name = \"api.internal\", ca = {:?} }}\n",
+            server.address(),
+            ca.display().to_string()
+        )
+    });
+    fs::write(directory.path().join("gatepost.toml"), tables.collect::<String>()).unwrap();
+    let gatepost = Gatepost::start(directory.path(), &["up"]).await;
+    let connection = async |path: &str| {
+        let response = client().get(gatepost.url(path)).send().await.unwrap();
+        let connection = response.headers().get("x-connection").map(|number| number.to_str().unwrap().to_owned());
+        (response.status().as_u16(), connection)
+    };
+    let (status, one) = connection("/one").await;
+    assert!(status == 200 && one.is_some(), "{one:?}");
+    let (status, both) = connection("/both").await;
+    assert!(status == 200 && both.is_some() && both != one, "{both:?} {one:?}");
+    for _ in 0..3 {
+        assert_eq!(connection("/one").await, (200, one.clone()), "a connection of its own is kept");
+        assert_eq!(connection("/stranger").await, (502, None));
+        assert_eq!(connection("/both").await, (200, both.clone()));
     }
 }
 

@@ -161,4 +161,5 @@ async fn an_upstream_that_has_not_changed_keeps_its_connections() {
     }
     let connections: BTreeSet<_> = fixture.origin.take_requests().iter().map(|request| request.connection).collect();
     assert_eq!(connections.len(), 1);
+    fixture.await_upstream_tries(&[("response", 3)]).await;
 }

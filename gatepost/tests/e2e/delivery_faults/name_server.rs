@@ -17,7 +17,7 @@ const NO_SUCH_NAME: u8 = 3;
 
 /// Answer to queries for a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// Each query gets the next of these lists, from the first again after the last.
     Addresses(Vec<Vec<Ipv4Addr>>),
     NoSuchName,
@@ -31,11 +31,11 @@ type Names = HashMap<String, (Answer, usize)>;
 
 /// Running server, which ends with the test process.
 #[derive(Clone, Default)]
-pub(super) struct NameServer(Arc<Mutex<Names>>);
+pub(crate) struct NameServer(Arc<Mutex<Names>>);
 
 impl NameServer {
     /// Starts a server on port 53 of the loopback interface.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 53)).unwrap();
         let server = Self::default();
         let names = server.clone();
@@ -51,7 +51,7 @@ impl NameServer {
     }
 
     /// Changes the answer to queries for a name.
-    pub(super) fn set(&self, name: &str, answer: Answer) {
+    pub(crate) fn set(&self, name: &str, answer: Answer) {
         self.0.lock().unwrap().insert(name.to_owned(), (answer, 0));
     }
 

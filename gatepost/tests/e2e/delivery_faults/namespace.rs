@@ -22,7 +22,7 @@ exec "$@"
 
 /// Returns whether this process runs inside. If not, runs a test of this program again inside, and fails if it fails.
 #[expect(clippy::disallowed_methods, reason = "tests have no configuration that could read it")]
-pub(super) fn enter(test: &str, addresses: &[Ipv4Addr]) -> bool {
+pub(crate) fn enter(test: &str, addresses: &[Ipv4Addr]) -> bool {
     if std::env::var_os(MARK).is_some() {
         return true;
     }
