@@ -7,11 +7,13 @@
 pub mod address;
 pub mod base62;
 pub mod change;
+pub mod denial;
 pub mod digest;
 pub mod header_name;
 pub mod host;
 pub mod id;
 pub mod key;
+pub mod key_facts;
 pub mod network;
 pub mod origin;
 pub mod partition;

@@ -1,122 +1,14 @@
-//! The authorization rule: why a request passes or is denied.
+//! The authorization rule: whether a request passes.
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
-use crate::digest::Digest;
-use crate::id::{AccountId, KeyId, ProjectId};
+use crate::denial::Denial;
+use crate::id::ProjectId;
 use crate::key::Env;
+use crate::key_facts::{KeyFacts, Tenancy};
 use crate::origin;
-use crate::problem::ErrorCode;
-use crate::record::{ApiKey, Quota, RateLimit, Status};
+use crate::record::Status;
 use crate::time::Timestamp;
-use crate::window::{Generations, Period};
-
-/// What a gateway knows about one value of a key: everything that authorization and the upstream headers need.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyFacts {
-    /// Id of the key.
-    pub key: KeyId,
-    /// Project of the key.
-    pub project: ProjectId,
-    /// Account of the project.
-    pub account: AccountId,
-    /// Environment of the key.
-    pub env: Env,
-    /// Status of the key.
-    pub status: Status,
-    /// Status of the project. An inactive project disables all its keys.
-    pub project_status: Status,
-    /// Expiry time of the key.
-    pub expires_at: Option<Timestamp>,
-    /// Time from which this value is denied. `None` for the current value.
-    pub value_until: Option<Timestamp>,
-    /// Time at which a new value replaced this one. `None` for the current value.
-    pub value_replaced_at: Option<Timestamp>,
-    /// Permissions granted to the key.
-    pub permissions: Vec<String>,
-    /// Domains whose web pages may use the key. Empty means all.
-    pub allowed_domains: Vec<String>,
-    /// Networks from which the key may be used. Empty means all.
-    pub allowed_ips: Vec<IpNet>,
-    /// Rate limit of the key.
-    pub rate_limit: Option<RateLimit>,
-    /// Daily or monthly quota of the key.
-    pub quota: Option<Quota>,
-    /// Generations of the rate limit and the quota, which select their windows.
-    pub generations: Generations,
-    /// The caller's own id for the customer.
-    pub custom_account_id: Option<String>,
-    /// The caller's own id for the customer's user.
-    pub custom_user_id: Option<String>,
-    /// Whether the store holds more than one account.
-    pub tenancy: Tenancy,
-}
-
-impl KeyFacts {
-    /// Builds the facts for the value with this digest. Returns `None` if the key no longer has that value.
-    pub fn from_record(key: &ApiKey, digest: &Digest, project_status: Status, tenancy: Tenancy) -> Option<Self> {
-        let value = key.digests.iter().find(|value| value.digest == *digest)?;
-        Some(Self {
-            key: key.id.clone(),
-            project: key.project.clone(),
-            account: key.account.clone(),
-            env: key.env,
-            status: key.status,
-            project_status,
-            expires_at: key.expires_at,
-            value_until: value.until,
-            value_replaced_at: value.replaced_at,
-            permissions: key.permissions.clone(),
-            allowed_domains: key.allowed_domains.clone(),
-            allowed_ips: key.allowed_ips.clone(),
-            rate_limit: key.rate_limit,
-            quota: key.quota,
-            generations: key.generations,
-            custom_account_id: key.custom_account_id.clone(),
-            custom_user_id: key.custom_user_id.clone(),
-            tenancy,
-        })
-    }
-
-    /// Returns what the `Deprecation` and `Sunset` headers of a response say about this value. `None` for the
-    /// current value.
-    pub fn sunset(&self) -> Option<Sunset> {
-        let until = self.value_until?;
-        Some(Sunset { since: self.value_replaced_at.unwrap_or(until), until })
-    }
-}
-
-/// End of life of a value that was replaced and is still accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sunset {
-    /// Time since which the value is deprecated.
-    pub since: Timestamp,
-    /// Time from which the value is denied.
-    pub until: Timestamp,
-}
-
-impl Sunset {
-    /// Returns the value of the `Deprecation` header (RFC 9745).
-    pub fn deprecation_header(&self) -> String {
-        format!("@{}", self.since.as_seconds())
-    }
-
-    /// Returns the value of the `Sunset` header (RFC 8594).
-    pub fn sunset_header(&self) -> String {
-        self.until.to_http_date()
-    }
-}
-
-/// Number of accounts in the store. With more than one, a route must list its projects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tenancy {
-    /// One account.
-    Single,
-    /// More than one account.
-    Multiple,
-}
 
 /// Environment that a route accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,112 +42,6 @@ pub struct RequestFacts<'a> {
 /// Proof that [`decide`] allowed a request. Nothing else can create one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permit(());
-
-/// Why a request is denied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Denial {
-    /// The route requires a credential and there is none.
-    Missing,
-    /// The request has two different credentials, or one location, such as a header, twice.
-    Ambiguous,
-    /// The credential cannot be a key.
-    Malformed,
-    /// The key does not exist.
-    Unknown,
-    /// The key, or this value of it, is revoked.
-    Inactive,
-    /// The key has expired.
-    Expired,
-    /// The project is deleted.
-    ProjectInactive,
-    /// The route accepts only keys of other projects.
-    ForeignProject,
-    /// The route accepts only keys of another environment.
-    WrongEnv,
-    /// The key lacks a permission that the route requires.
-    MissingPermission,
-    /// The key is restricted to domains, and the request does not come from a page of one of them.
-    OriginNotAllowed,
-    /// The key is restricted to networks, and the client address is in none of them.
-    AddressNotAllowed,
-    /// The client has exceeded its limit of wrong keys, so this key is not looked up.
-    TooManyWrongKeys {
-        /// Seconds until a key of this client is looked up again.
-        retry_after_s: u32,
-    },
-    /// The key has reached its rate limit.
-    RateLimited,
-    /// The key has reached its daily or monthly quota.
-    QuotaExceeded(Period),
-}
-
-impl Denial {
-    /// Returns the name used in metrics and in the access log. Clients do not see it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Denial::Missing => "missing",
-            Denial::Ambiguous => "ambiguous",
-            Denial::Malformed => "malformed",
-            Denial::Unknown => "unknown",
-            Denial::Inactive => "inactive",
-            Denial::Expired => "expired",
-            Denial::ProjectInactive => "project-inactive",
-            Denial::ForeignProject => "foreign-project",
-            Denial::WrongEnv => "wrong-env",
-            Denial::MissingPermission => "missing-permission",
-            Denial::OriginNotAllowed => "origin-not-allowed",
-            Denial::AddressNotAllowed => "address-not-allowed",
-            Denial::TooManyWrongKeys { .. } => "too-many-wrong-keys",
-            Denial::RateLimited => "rate-limited",
-            Denial::QuotaExceeded(Period::Day) => "daily-quota-used-up",
-            Denial::QuotaExceeded(Period::Month) => "monthly-quota-used-up",
-        }
-    }
-
-    /// Returns the error code that the client gets. It does not disclose why a key is refused.
-    pub fn code(self) -> ErrorCode {
-        match (self.class(), self) {
-            (DenialClass::Forbidden, Denial::OriginNotAllowed) => ErrorCode::OriginNotAllowed,
-            (DenialClass::Forbidden, Denial::AddressNotAllowed) => ErrorCode::AddressNotAllowed,
-            (DenialClass::Forbidden, _) => ErrorCode::Forbidden,
-            (DenialClass::TooMany, Denial::QuotaExceeded(Period::Day)) => ErrorCode::DailyQuotaExceeded,
-            (DenialClass::TooMany, Denial::QuotaExceeded(Period::Month)) => ErrorCode::MonthlyQuotaExceeded,
-            (DenialClass::TooMany, _) => ErrorCode::RateLimited,
-            (DenialClass::Unauthenticated, Denial::Missing) => ErrorCode::MissingKey,
-            (DenialClass::Unauthenticated, _) => ErrorCode::InvalidKey,
-        }
-    }
-
-    /// Returns the class of the response that the client gets.
-    pub fn class(self) -> DenialClass {
-        match self {
-            Denial::Missing
-            | Denial::Ambiguous
-            | Denial::Malformed
-            | Denial::Unknown
-            | Denial::Inactive
-            | Denial::Expired
-            | Denial::ProjectInactive => DenialClass::Unauthenticated,
-            Denial::ForeignProject
-            | Denial::WrongEnv
-            | Denial::MissingPermission
-            | Denial::OriginNotAllowed
-            | Denial::AddressNotAllowed => DenialClass::Forbidden,
-            Denial::TooManyWrongKeys { .. } | Denial::RateLimited | Denial::QuotaExceeded(_) => DenialClass::TooMany,
-        }
-    }
-}
-
-/// Response classes of a denied request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DenialClass {
-    /// 401: no valid key.
-    Unauthenticated,
-    /// 403: a valid key that is not allowed to make this request.
-    Forbidden,
-    /// 429: a valid key over its limit, or a client that has sent too many wrong keys.
-    TooMany,
-}
 
 /// Decides whether a key that was found may make a request. The key itself is checked before the route, so that
 /// only the holder of a usable key ever sees a 403.
@@ -331,6 +117,9 @@ fn has_passed(deadline: Option<Timestamp>, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::denial::DenialClass;
+    use crate::id::{AccountId, KeyId};
+    use crate::window::Generations;
     use proptest::prelude::*;
 
     fn project(name: &str) -> ProjectId {

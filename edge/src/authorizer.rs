@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use gatepost_domain::denial::Denial;
 use gatepost_domain::path::PathRules;
-use gatepost_domain::permit::{Denial, RequestFacts};
+use gatepost_domain::permit::RequestFacts;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_verify::{Source, Verdict, Verifier};
 use ipnet::IpNet;

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
+use gatepost_domain::denial::Denial;
 use gatepost_domain::header_name::NormalizedHeaderName;
 use gatepost_domain::key::MIN_KEY_BYTES;
-use gatepost_domain::permit::Denial;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
 

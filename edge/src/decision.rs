@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use gatepost_domain::denial::Denial;
 use gatepost_domain::key::Env;
-use gatepost_domain::permit::{Denial, EnvRule, KeyFacts, Permit};
+use gatepost_domain::key_facts::KeyFacts;
+use gatepost_domain::permit::{EnvRule, Permit};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::token_lease::LimitStatus;
 use gatepost_verify::{Source, Unavailable};

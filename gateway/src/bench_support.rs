@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_domain::permit::KeyFacts;
+use gatepost_domain::key_facts::KeyFacts;
 use gatepost_domain::time::{Clock, Timestamp, Uptime};
 use gatepost_edge::bench_support::{self as edge, MetricsBench};
 use gatepost_edge::{AuthOutcome, PeerTrust, RequestView, RouteOptions};

@@ -1,7 +1,7 @@
 //! Responses of the gateway itself. No other file writes problems to clients.
 
 use bytes::Bytes;
-use gatepost_domain::permit::Denial;
+use gatepost_domain::denial::Denial;
 use gatepost_domain::problem::{self, ErrorCode, Problem};
 use gatepost_edge::{AuthOutcome, Decision};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};

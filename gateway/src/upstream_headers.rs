@@ -1,6 +1,6 @@
 //! Headers that identify the key and the origin of a request to the upstream, in place of those that were removed.
 
-use gatepost_domain::permit::KeyFacts;
+use gatepost_domain::key_facts::KeyFacts;
 use gatepost_edge::{Decision, PeerTrust};
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue};

@@ -3,15 +3,18 @@
 
 #![warn(clippy::missing_errors_doc)]
 
+mod accept;
 mod activity;
 mod body;
 mod connections;
 mod host;
 mod metrics;
+mod serve;
 mod server;
 mod stream;
 
 pub use body::{BodyDeadline, BodyTimeout};
 pub use connections::{Caps, OverloadPolicy};
 pub use host::{HostError, HostRule, UnlistedNames};
-pub use server::{HttpServer, ServerOptions, ServerTasks, StartError};
+pub use serve::ServerTasks;
+pub use server::{HttpServer, ServerOptions, StartError};

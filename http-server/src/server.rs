@@ -1,54 +1,22 @@
 //! The server, from start to stop.
 
 use std::convert::Infallible;
-use std::io::Write;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::response::Response;
-use gatepost_domain::problem::{self, ErrorCode, Problem};
-use gatepost_runtime::{Task, error_chain, spawn, supervise};
-use http::header::{CONNECTION, HeaderValue};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use gatepost_runtime::supervise;
 use prometheus::Registry;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tower::{Service, ServiceExt};
+use tower::Service;
 
-use crate::activity::Activity;
-use crate::body::{BodyDeadline, RequestBody, ResponseBody};
-use crate::connections::{Caps, ConnectionSlot, Connections};
+use crate::accept::{accept, adopt, bind, listen};
+use crate::connections::{Caps, Connections};
 use crate::metrics::Metrics;
-use crate::stream::TimeoutStream;
-
-/// Maximum time for the header of a request to arrive, and maximum idle time between requests.
-const HEADER_DEADLINE: Duration = Duration::from_secs(10);
-/// Maximum size of a request header, and of pipelined requests together.
-const MAX_HEADER_BYTES: usize = 64 * 1024;
-/// Send buffer per connection for a client that does not read. Linux allocates twice as much.
-const SEND_BUFFER_BYTES: u32 = 128 * 1024;
-/// Maximum number of connections in the accept queue.
-const BACKLOG: u32 = 4096;
-/// Delay after a failed accept.
-const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
-
-/// Tasks of a server, as labelled in metrics and logs.
-#[derive(Debug, Clone, Copy)]
-pub struct ServerTasks {
-    /// Task that accepts connections.
-    pub listener: Task,
-    /// Task that serves a connection.
-    pub connection: Task,
-}
+use crate::serve::{ConnectionContext, ServerTasks};
 
 /// Options of a server.
 #[derive(Debug, Clone, Copy)]
@@ -87,16 +55,6 @@ pub enum StartError {
     /// Another listener has registered metrics with the same label.
     #[error("cannot register the metrics of the listener")]
     Metrics(#[from] prometheus::Error),
-}
-
-/// Context shared by all connections of a server.
-#[derive(Clone)]
-struct ConnectionContext<S> {
-    app: S,
-    tasks: ServerTasks,
-    connections: Arc<Connections>,
-    stopped: watch::Receiver<bool>,
-    aborted: watch::Receiver<bool>,
 }
 
 impl HttpServer {
@@ -152,149 +110,20 @@ impl HttpServer {
     }
 }
 
-fn adopt(socket: &std::net::TcpListener) -> std::io::Result<TcpSocket> {
-    socket.set_nonblocking(true)?;
-    let descriptor = OwnedFd::from(socket.try_clone()?);
-    Ok(TcpSocket::from_std_stream(descriptor.into()))
-}
-
-fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
-}
-
-/// A socket that listens already goes on.
-fn listen(socket: TcpSocket) -> std::io::Result<TcpListener> {
-    // Accepted sockets inherit it.
-    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-    socket.listen(BACKLOG)
-}
-
-async fn accept<S>(listener: Arc<TcpListener>, context: ConnectionContext<S>)
-where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
-    S::Future: Send,
-{
-    let mut stopped = context.stopped.clone();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = wait_until_true(&mut stopped) => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => match context.connections.acquire(peer.ip()) {
-                Some(slot) => {
-                    spawn(context.tasks.connection, serve_connection(stream, peer, slot, context.clone()));
-                }
-                None => reject_overloaded(stream),
-            },
-            Err(error) => {
-                tracing::warn!(error = %error_chain(&error), "accepting a connection failed, retrying in 100 ms");
-                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
-            }
-        }
-    }
-}
-
-async fn serve_connection<S>(stream: TcpStream, peer: SocketAddr, slot: ConnectionSlot, context: ConnectionContext<S>)
-where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    let mut aborted = context.aborted.clone();
-    let activity = Arc::clone(&slot.activity);
-    tokio::select! {
-        ended = serve(stream, peer, activity, context.app, context.stopped) => {
-            if let Err(error) = ended {
-                tracing::debug!(error = %error_chain(&error), "connection failed");
-                if is_timeout(&error) {
-                    context.connections.timed_out();
-                }
-            }
-        }
-        () = slot.wait_evicted() => tracing::debug!(%peer, "connection closed for another one"),
-        () = wait_until_true(&mut aborted) => {}
-    }
-}
-
-async fn serve<S>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    activity: Arc<Activity>,
-    app: S,
-    mut stopped: watch::Receiver<bool>,
-) -> hyper::Result<()>
-where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    // If it fails, responses are slower and nothing else happens.
-    let _ = stream.set_nodelay(true);
-    let stream = TimeoutStream::new(stream, Arc::clone(&activity));
-    let response_activity = Arc::clone(&activity);
-    let app = app
-        .map_request(move |request: http::Request<Incoming>| {
-            activity.request_started();
-            let deadline = BodyDeadline::default();
-            let mut request =
-                request.map(|body| Body::new(RequestBody::new(body, Arc::clone(&activity), deadline.clone())));
-            request.extensions_mut().insert(deadline);
-            request.extensions_mut().insert(ConnectInfo(peer));
-            request
-        })
-        .map_response(move |mut response: Response| {
-            if response_activity.has_unread_body() {
-                // The client must know that it cannot send another request on this connection.
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            response.map(|body| ResponseBody::new(body, Arc::clone(&response_activity)))
-        });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE).max_buf_size(MAX_HEADER_BYTES);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app)));
-    tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = wait_until_true(&mut stopped) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    }
-}
-
-/// Responds with 503 because all slots are busy. The response is best effort: if it does not arrive, the client
-/// sees a closed connection.
-fn reject_overloaded(stream: TcpStream) {
-    let Ok(mut stream) = stream.into_std() else { return };
-    let body =
-        Problem::new(ErrorCode::Overloaded, "this listener has reached its maximum number of connections: try again")
-            .to_json();
-    let kind = problem::CONTENT_TYPE;
-    let head = format!("HTTP/1.1 503 Service Unavailable\r\ncontent-type: {kind}\r\nretry-after: 1\r\n");
-    let _ = write!(stream, "{head}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-}
-
-/// Returns whether a connection ended because its client took too long.
-fn is_timeout(error: &hyper::Error) -> bool {
-    let io_error = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    error.is_timeout() || io_error.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
-}
-
-async fn wait_until_true(flag: &mut watch::Receiver<bool>) {
-    // A dropped sender also means the end.
-    let _ = flag.wait_for(|flag| *flag).await;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::body::Bytes;
+    use crate::body::BodyDeadline;
+    use crate::serve::{HEADER_DEADLINE, MAX_HEADER_BYTES};
+    use axum::body::{Body, Bytes};
+    use axum::extract::ConnectInfo;
     use axum::routing::{get, post};
     use axum::{Extension, Router};
     use futures::stream::{self, StreamExt};
+    use gatepost_runtime::Task;
     use std::net::Ipv4Addr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tokio::time::Instant;
 
     const TASKS: ServerTasks = ServerTasks { listener: Task::OpsListener, connection: Task::OpsConnection };

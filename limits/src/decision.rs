@@ -1,6 +1,6 @@
 //! Decisions of the limits of a key.
 
-use gatepost_domain::permit::Denial;
+use gatepost_domain::denial::Denial;
 use gatepost_domain::token_lease::LimitStatus;
 
 /// What happens to keys with a limit while the store does not respond.

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use gatepost_domain::denial::Denial;
 use gatepost_domain::id::KeyId;
-use gatepost_domain::permit::{Denial, KeyFacts};
+use gatepost_domain::key_facts::KeyFacts;
 use gatepost_domain::record::{Quota, RateLimit};
 use gatepost_domain::time::{Timestamp, Uptime};
 use gatepost_domain::token_lease::{LimitStatus, TokenLease, TokenResult};
@@ -205,7 +206,7 @@ impl LimitStates {
         (if is_new { Listing::Added } else { Listing::Unchanged }, unused)
     }
 
-    /// Takes the tokens that have been idle. Afterwards `has_leases` tells whether the meter stays on the list.
+    /// Takes the tokens that have been idle. Afterwards `has_leases` says whether the meter stays on the list.
     pub(super) fn take_idle(&mut self, key: &KeyId, now: Uptime) -> Vec<NamedUnusedLease> {
         let unused = self.take_unused(key, |lease| lease.take_idle(now));
         self.is_listed = self.has_leases(now);

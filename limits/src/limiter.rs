@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gatepost_domain::permit::KeyFacts;
+use gatepost_domain::key_facts::KeyFacts;
 use gatepost_domain::time::{Clock, Uptime};
 use gatepost_domain::window::LeaseGrant;
 use gatepost_runtime::{Task, error_chain, registered, spawn};

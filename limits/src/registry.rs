@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use gatepost_domain::id::{KeyId, ProjectId};
-use gatepost_domain::permit::KeyFacts;
+use gatepost_domain::key_facts::KeyFacts;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 

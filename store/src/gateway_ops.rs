@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{EventId, GatewayId};
-use gatepost_domain::permit::{KeyFacts, Tenancy};
+use gatepost_domain::key_facts::{KeyFacts, Tenancy};
 use gatepost_domain::record::{Actor, ApiKey, Record, Status};
 use gatepost_domain::time::{Timestamp, Version};
 

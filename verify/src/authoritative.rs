@@ -1,7 +1,9 @@
 //! The check of a key against the store alone, for callers that keep no cache.
 
+use gatepost_domain::denial::Denial;
 use gatepost_domain::key::{self, ChecksumPolicy};
-use gatepost_domain::permit::{self, Denial, KeyFacts, RequestFacts, Requirement, Tenancy};
+use gatepost_domain::key_facts::{KeyFacts, Tenancy};
+use gatepost_domain::permit::{self, RequestFacts, Requirement};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::token_lease::LimitStatus;
 use gatepost_limits::{LimitDecision, RateLimiter};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::ProjectId;
+use gatepost_domain::key_facts::KeyFacts;
 use gatepost_domain::partition::Cell;
-use gatepost_domain::permit::KeyFacts;
 use gatepost_domain::time::Uptime;
 use gatepost_limits::{Meter, RateLimiter};
 use gatepost_store::Lookup;

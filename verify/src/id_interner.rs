@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use gatepost_domain::id::{AccountId, ProjectId};
-use gatepost_domain::permit::KeyFacts;
+use gatepost_domain::key_facts::KeyFacts;
 
 /// Maximum number of interned projects. Beyond that the interner is cleared; cached keys keep the copies they
 /// have.

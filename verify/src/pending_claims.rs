@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::KeyId;
-use gatepost_domain::permit::KeyFacts;
+use gatepost_domain::key_facts::KeyFacts;
 
 /// Maximum number of pending claims. Beyond that a claim is dropped; the next use of the key claims it.
 pub(crate) const MAX_PENDING: usize = 10_000;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use gatepost_domain::permit::{Denial, KeyFacts, Permit};
+use gatepost_domain::denial::Denial;
+use gatepost_domain::key_facts::KeyFacts;
+use gatepost_domain::permit::Permit;
 use gatepost_domain::token_lease::LimitStatus;
 
 /// Result of a check.

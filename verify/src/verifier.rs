@@ -5,11 +5,12 @@ mod fetch;
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
+use gatepost_domain::denial::Denial;
 use gatepost_domain::digest::{Digest, Pepper};
 use gatepost_domain::id::GatewayId;
 use gatepost_domain::key::{self, ChecksumPolicy};
 use gatepost_domain::partition::{Layout, Partition};
-use gatepost_domain::permit::{self, Denial, Permit, RequestFacts, Requirement};
+use gatepost_domain::permit::{self, Permit, RequestFacts, Requirement};
 use gatepost_domain::time::{Clock, Uptime};
 use gatepost_domain::token_lease::LimitStatus;
 use gatepost_limits::{LimitDecision, RateLimiter};

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use gatepost_domain::denial::Denial;
 use gatepost_domain::network::client_network;
-use gatepost_domain::permit::Denial;
 use gatepost_domain::time::Uptime;
 use gatepost_limits::Gcra;
 

@@ -113,7 +113,7 @@ fn examples() -> anyhow::Result<()> {
     run("cargo", &[&["test"], &tests[..]].concat())
 }
 
-/// End to end once more, with storms and with the numbers that take minutes. Tells what it measures.
+/// End to end once more, with storms and with the numbers that take minutes. Prints what it measures.
 fn long() -> anyhow::Result<()> {
     // Its own step comes before, unless this one was asked for alone.
     packages::install()?;
@@ -134,7 +134,7 @@ fn docs() -> anyhow::Result<()> {
     run_with_env("cargo", &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
-/// Time since some moment, to tell how long a step took.
+/// Time since an arbitrary moment, to measure how long a step took.
 #[expect(clippy::disallowed_methods, reason = "nothing here is tested under another clock")]
 fn unix_time() -> Duration {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()

@@ -155,7 +155,7 @@ async fn every_endpoint_responds_to_every_kind_of_caller_as_the_table_says() {
                     | CallerKind::Operator
             );
             if is_outside && account.hidden_ids().iter().any(|secret| body.to_string().contains(secret)) {
-                mismatches.push(format!("{cell}: tells what is out of sight: {body}"));
+                mismatches.push(format!("{cell}: shows what the caller may not see: {body}"));
             }
             if row.method != "GET" && status < 300 {
                 // Something was changed or ended in this one.

@@ -217,5 +217,5 @@ async fn an_invalid_search_is_refused_and_never_replayed() {
     };
     assert_eq!(count_found().await, 0);
     admin.create_key(&project, json!({})).await;
-    assert_eq!(count_found().await, 1, "a search is made anew each time");
+    assert_eq!(count_found().await, 1, "a search is made again each time");
 }

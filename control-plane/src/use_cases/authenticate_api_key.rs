@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use gatepost_domain::permit::{Denial, EnvRule, KeyFacts, RequestFacts, Requirement, Sunset};
+use gatepost_domain::denial::Denial;
+use gatepost_domain::key_facts::{KeyFacts, Sunset};
+use gatepost_domain::permit::{EnvRule, RequestFacts, Requirement};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::ApiKey;
 use gatepost_domain::time::Timestamp;

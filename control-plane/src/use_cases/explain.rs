@@ -5,9 +5,11 @@ mod steps;
 
 use std::net::IpAddr;
 
+use gatepost_domain::denial::Denial;
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::key::{self, ChecksumPolicy, Secret};
-use gatepost_domain::permit::{self, Denial, EnvRule, KeyFacts, RequestFacts, Requirement, Tenancy};
+use gatepost_domain::key_facts::{KeyFacts, Tenancy};
+use gatepost_domain::permit::{self, EnvRule, RequestFacts, Requirement};
 use gatepost_domain::time::Timestamp;
 use gatepost_edge::{DescribedDestination, DescribedRequest};
 use gatepost_store::{FoundKey, Recovery};

@@ -4,9 +4,9 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use gatepost_domain::change::Action;
+use gatepost_domain::denial::Denial;
 use gatepost_domain::key::Secret;
 use gatepost_domain::partition::{Layout, Partition};
-use gatepost_domain::permit::Denial;
 use gatepost_domain::record::{ApiKey, Project, Status};
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::clock::SystemClock;

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepost_domain::permit::{Denial, RequestFacts};
+use gatepost_domain::denial::Denial;
+use gatepost_domain::permit::RequestFacts;
 use gatepost_limits::OutagePolicy;
 use gatepost_verify::{Unavailable, Verdict};
 use tokio::task::JoinSet;

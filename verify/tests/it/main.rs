@@ -10,7 +10,7 @@ mod wrong_keys;
 
 use std::time::Duration;
 
-use gatepost_domain::permit::Denial;
+use gatepost_domain::denial::Denial;
 use gatepost_verify::{Liveness, Source, Unavailable, Verdict};
 
 use fixture::{CLIENT, Fixture, options};

@@ -1,7 +1,8 @@
 //! Wrong keys: how many a client may send, and that they are not looked up repeatedly.
 
+use gatepost_domain::denial::Denial;
 use gatepost_domain::key::Env;
-use gatepost_domain::permit::{Denial, RequestFacts};
+use gatepost_domain::permit::RequestFacts;
 use gatepost_test_support::records;
 use gatepost_verify::{Source, Verdict, VerifyOptions};
 

@@ -5,7 +5,7 @@
 pub(crate) enum CallerKind {
     /// Without an access key.
     Anonymous,
-    /// With one that was shut off.
+    /// With a revoked one.
     Revoked,
     Admin,
     User,

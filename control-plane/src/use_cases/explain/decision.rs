@@ -1,7 +1,7 @@
 //! Explanations: an outcome, and the checks that led to it.
 
+use gatepost_domain::denial::Denial;
 use gatepost_domain::id::KeyId;
-use gatepost_domain::permit::Denial;
 use gatepost_domain::problem::ErrorCode;
 
 /// What a gateway would do with a request, and why.

@@ -1,7 +1,8 @@
 //! The steps of an explanation: a sentence about every check, in the order of a gateway.
 
+use gatepost_domain::denial::Denial;
 use gatepost_domain::id::ProjectId;
-use gatepost_domain::permit::{Denial, KeyFacts};
+use gatepost_domain::key_facts::KeyFacts;
 use gatepost_domain::record::Status;
 use gatepost_domain::time::Timestamp;
 
