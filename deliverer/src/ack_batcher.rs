@@ -27,7 +27,7 @@ const BATCH_WAIT: Duration = Duration::from_millis(20);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A settlement with the sender of its reply.
-type PendingAck = (Settlement, oneshot::Sender<Result<SettlementOutcome>>);
+type PendingAck = (Arc<Settlement>, oneshot::Sender<Result<SettlementOutcome>>);
 
 /// Settles deliveries for all workers of a process. Clones share the queue.
 #[derive(Debug, Clone)]
@@ -46,11 +46,11 @@ impl AckBatcher {
     /// delivery is sent a second time. Returns the failures of the webhook in a row, if this was one.
     pub(crate) async fn settle_with_retry(
         &self,
-        settlement: Settlement,
+        settlement: &Arc<Settlement>,
         deadline: &LeaseDeadline,
     ) -> Option<FailureStreak> {
         loop {
-            match self.enqueue(settlement.clone()).await {
+            match self.enqueue(Arc::clone(settlement)).await {
                 Some(Ok(SettlementOutcome { lease: LeaseStatus::Held, streak })) => return streak,
                 Some(Ok(SettlementOutcome { lease: LeaseStatus::Lost, .. })) => break,
                 Some(Err(error)) => {
@@ -74,7 +74,7 @@ impl AckBatcher {
         None
     }
 
-    async fn enqueue(&self, settlement: Settlement) -> Option<Result<SettlementOutcome>> {
+    async fn enqueue(&self, settlement: Arc<Settlement>) -> Option<Result<SettlementOutcome>> {
         let (reply_sender, reply) = oneshot::channel();
         self.0.send((settlement, reply_sender)).await.ok()?;
         let panicked = |_| Err(StoreErrorKind::Unavailable.with("the ack batcher has stopped"));

@@ -13,7 +13,6 @@ use crate::options::DelivererOptions;
 use gatepost_webhook_client::Sender;
 
 /// Shared state and configuration of all tasks.
-#[derive(Clone)]
 pub(crate) struct DelivererContext {
     pub(crate) store: CellStore,
     pub(crate) options: DelivererOptions,

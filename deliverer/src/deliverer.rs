@@ -53,7 +53,7 @@ impl Deliverer {
         let guard = SsrfGuard::new(options.private_networks);
         let (stop, stopped) = watch::channel(false);
         let scheduler = FairScheduler::new();
-        let context = DelivererContext {
+        let context = Arc::new(DelivererContext {
             ack_batcher: AckBatcher::start(store.clone(), scheduler.clone()),
             store,
             options,
@@ -62,14 +62,13 @@ impl Deliverer {
             wake: Arc::default(),
             scheduler: scheduler.clone(),
             stopped,
-        };
+        });
         let mut tasks = JoinSet::new();
-        let (fan_out_context, dispatcher_context) = (context.clone(), context.clone());
-        let recovery_context = context.clone();
-        supervise_on(&mut tasks, Task::FanOut, move || fan_out::run(fan_out_context.clone()));
-        supervise_on(&mut tasks, Task::Dispatcher, move || dispatcher::run(dispatcher_context.clone()));
-        supervise_on(&mut tasks, Task::WebhookRecovery, move || recoveries::run(recovery_context.clone()));
-        supervise_on(&mut tasks, Task::Housekeeping, move || housekeeping::run(context.clone()));
+        let [fan_out_context, dispatcher_context, recovery_context] = std::array::from_fn(|_| Arc::clone(&context));
+        supervise_on(&mut tasks, Task::FanOut, move || fan_out::run(Arc::clone(&fan_out_context)));
+        supervise_on(&mut tasks, Task::Dispatcher, move || dispatcher::run(Arc::clone(&dispatcher_context)));
+        supervise_on(&mut tasks, Task::WebhookRecovery, move || recoveries::run(Arc::clone(&recovery_context)));
+        supervise_on(&mut tasks, Task::Housekeeping, move || housekeeping::run(Arc::clone(&context)));
         Ok(Self { stop, tasks, scheduler })
     }
 

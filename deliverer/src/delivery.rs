@@ -31,7 +31,7 @@ struct DeliveryResult {
 }
 
 /// Attempts a leased delivery and settles it, or releases it if the deliverer stops.
-pub(crate) async fn deliver(context: DelivererContext, lease: Arc<DeliveryLease>) {
+pub(crate) async fn deliver(context: Arc<DelivererContext>, lease: Arc<DeliveryLease>) {
     let delivering = async {
         let result = tokio::select! {
             result = attempt_once(&context, &lease) => result,
@@ -63,7 +63,7 @@ pub(crate) async fn deliver(context: DelivererContext, lease: Arc<DeliveryLease>
 }
 
 /// Settles a delivery whose task has panicked as a failed attempt, which is retried on its schedule.
-pub(crate) async fn settle_after_panic(context: DelivererContext, lease: Arc<DeliveryLease>) {
+pub(crate) async fn settle_after_panic(context: Arc<DelivererContext>, lease: Arc<DeliveryLease>) {
     let attempt = AttemptRecord {
         event_id: lease.leased.event_id.clone(),
         number: attempt_number(&lease.leased),
@@ -83,18 +83,17 @@ async fn settle(context: &DelivererContext, lease: &DeliveryLease, result: Deliv
     if let Some(outcome) = result.outcome {
         context.metrics.count_outcome(outcome);
     }
-    let attempt = result.attempt.clone();
-    let settlement = Settlement {
+    let settlement = Arc::new(Settlement {
         webhook: lease.webhook.clone(),
         delivery: Arc::clone(&lease.leased),
         token: lease.token.clone(),
         disposition: result.disposition,
         attempt: result.attempt,
         hold: result.hold,
-    };
-    let streak = context.ack_batcher.settle_with_retry(settlement, &lease.deadline).await;
-    if let (WebhookSnapshot::Found(webhook), Some(attempt)) = (&lease.webhook_snapshot, attempt) {
-        receiver_health::note_attempt(context, &webhook.record, &attempt, streak).await;
+    });
+    let streak = context.ack_batcher.settle_with_retry(&settlement, &lease.deadline).await;
+    if let (WebhookSnapshot::Found(webhook), Some(attempt)) = (&lease.webhook_snapshot, &settlement.attempt) {
+        receiver_health::note_attempt(context, &webhook.record, attempt, streak).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Dispatcher: leases due deliveries, up to a maximum, and sends them concurrently.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -26,13 +27,15 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 const BUSY_LEASE: usize = 4;
 /// Maximum number of busy webhooks. Leases for them do not wait until the queues have been read.
 const MAX_BUSY_WEBHOOKS: usize = 4;
+/// Maximum time between two looks at the queues while every due webhook is busy. Leases for them do without one.
+const BUSY_READ_INTERVAL: Duration = Duration::from_millis(2);
 /// Delay before the next round after a failure of the store.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// Dispatches deliveries until the deliverer is stopped.
-pub(crate) async fn run(context: DelivererContext) {
+pub(crate) async fn run(context: Arc<DelivererContext>) {
     let mut stopped = context.stopped.clone();
-    let mut dispatcher = Dispatcher::new(context.clone());
+    let mut dispatcher = Dispatcher::new(Arc::clone(&context));
     while !*stopped.borrow() {
         match dispatcher.run_round().await {
             Ok(NextRound::Now) => {}
@@ -94,7 +97,7 @@ impl KnownWebhook {
 
 /// Returns the lease of a webhook's due deliveries; `None` if its rate or the scheduler allows none now.
 fn start_lease<'a>(
-    context: &'a DelivererContext,
+    context: &'a Arc<DelivererContext>,
     webhook: &WebhookId,
     known: &KnownWebhook,
 ) -> Option<impl Future<Output = Result<WebhookRound>> + use<'a>> {
@@ -108,11 +111,13 @@ fn start_lease<'a>(
 
 /// Runs rounds over all due webhooks, so that webhooks without a free slot do not hide the others.
 struct Dispatcher {
-    context: DelivererContext,
+    context: Arc<DelivererContext>,
     /// Webhooks that had due deliveries.
     webhooks: HashMap<WebhookId, KnownWebhook>,
     /// Those whose last lease had many deliveries.
     busy: Vec<WebhookId>,
+    /// When the queues have to be read again. Until then only the busy webhooks are known to have something due.
+    next_read: Instant,
     /// Due webhooks that got no slot since the last round that started with the longest overdue one.
     skipped_webhooks: u32,
     /// Whether a webhook may have had more due deliveries than were leased in those rounds.
@@ -120,12 +125,19 @@ struct Dispatcher {
 }
 
 impl Dispatcher {
-    fn new(context: DelivererContext) -> Self {
-        Self { context, webhooks: HashMap::new(), busy: Vec::new(), skipped_webhooks: 0, has_more: false }
+    fn new(context: Arc<DelivererContext>) -> Self {
+        Self {
+            context,
+            webhooks: HashMap::new(),
+            busy: Vec::new(),
+            next_read: Instant::now(),
+            skipped_webhooks: 0,
+            has_more: false,
+        }
     }
 
     async fn run_round(&mut self) -> Result<NextRound> {
-        let context = self.context.clone();
+        let context = Arc::clone(&self.context);
         if context.scheduler.free_slots() == 0 {
             return Ok(NextRound::After(POLL_INTERVAL));
         }
@@ -143,10 +155,17 @@ impl Dispatcher {
     }
 
     /// Leases due deliveries of all webhooks that the scheduler has slots for.
-    async fn lease_due(&mut self, context: &DelivererContext) -> Result<Round> {
+    async fn lease_due(&mut self, context: &Arc<DelivererContext>) -> Result<Round> {
         let busy = std::mem::take(&mut self.busy);
         let known = busy.iter().filter_map(|webhook| Some((webhook, self.webhooks.get(webhook)?)));
         let early: Vec<_> = known.filter_map(|(webhook, known)| start_lease(context, webhook, known)).collect();
+        let until_read = self.next_read.saturating_duration_since(Instant::now());
+        if !early.is_empty() && !until_read.is_zero() {
+            let mut round = Round { seen: 0, served: 0, next_in: Some(until_read), paced: Vec::new() };
+            self.remember_all(&mut round, join_all(early).await)?;
+            return Ok(round);
+        }
+        let read_at = Instant::now();
         let due = context.store.due_webhooks(self.skipped_webhooks, MAX_WEBHOOKS_PER_ROUND);
         let (due, early) = tokio::join!(due, join_all(early));
         let DueWebhooks { webhooks, next_in } = due?;
@@ -164,12 +183,24 @@ impl Dispatcher {
                 round.served += 1;
             }
         }
-        for leased in early.into_iter().chain(join_all(leases).await) {
+        let leased = join_all(leases).await;
+        self.remember_all(&mut round, early.into_iter().chain(leased))?;
+        let are_all_busy = webhooks.iter().all(|webhook| self.busy.contains(webhook));
+        self.next_read = if are_all_busy { read_at + BUSY_READ_INTERVAL } else { read_at };
+        Ok(round)
+    }
+
+    fn remember_all(
+        &mut self,
+        round: &mut Round,
+        leased: impl IntoIterator<Item = Result<WebhookRound>>,
+    ) -> Result<()> {
+        for leased in leased {
             let leased = leased?;
             round.paced.extend(leased.paced_until);
             self.remember(leased);
         }
-        Ok(round)
+        Ok(())
     }
 
     /// Stores what a round has read about a webhook.

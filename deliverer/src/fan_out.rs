@@ -1,6 +1,7 @@
 //! Fan-out: turns entries of the stream into deliveries, exactly once, even with several deliverers.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::change::{Action, Topic};
@@ -28,7 +29,7 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 type Webhooks = HashMap<AccountId, Vec<Versioned<Webhook>>>;
 
 /// Fans out events until the deliverer is stopped.
-pub(crate) async fn run(context: DelivererContext) {
+pub(crate) async fn run(context: Arc<DelivererContext>) {
     let mut stopped = context.stopped.clone();
     while !*stopped.borrow() {
         if let Err(error) = fan_out_batch(&context).await {

@@ -1,5 +1,6 @@
 //! Housekeeping: trims old data and measures the queues.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_runtime::error_chain;
@@ -15,7 +16,7 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(5);
 const TRIM_BATCH: u32 = 1000;
 
 /// Runs housekeeping until the deliverer is stopped.
-pub(crate) async fn run(context: DelivererContext) {
+pub(crate) async fn run(context: Arc<DelivererContext>) {
     let mut stopped = context.stopped.clone();
     while !*stopped.borrow() {
         if let Err(error) = trim_and_measure(&context, &stopped).await {

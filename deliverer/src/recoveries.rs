@@ -3,6 +3,7 @@
 //! A recovery is a job in the store, with a cursor. Each step enqueues some deliveries and moves the cursor in one
 //! operation, so a deliverer may die at any time, and several may race: the store applies each step once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::record::{Webhook, WebhookStatus};
@@ -51,7 +52,7 @@ impl Activity {
 }
 
 /// Advances recoveries until the deliverer is stopped.
-pub(crate) async fn run(context: DelivererContext) {
+pub(crate) async fn run(context: Arc<DelivererContext>) {
     let mut stopped = context.stopped.clone();
     while !*stopped.borrow() {
         let wait = match run_round(&context, &stopped).await {

@@ -8,6 +8,7 @@ use gatepost_domain::id::{LeaseToken, WebhookId};
 use gatepost_runtime::{Task, spawn_with_fallback};
 use gatepost_store::DeliveryLeaseRequest;
 use gatepost_store::{Disposition, LeasedDelivery, Result, Settlement, StoreErrorKind, os_rng};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::context::DelivererContext;
@@ -45,7 +46,7 @@ struct Leases {
 /// `known` are the limits of the webhook as last read. Without any, which is the rule, the webhook is read together
 /// with the lease, which saves a round trip; leases of a webhook that was given limits meanwhile are released.
 pub(crate) async fn lease_and_deliver(
-    context: &DelivererContext,
+    context: &Arc<DelivererContext>,
     webhook: WebhookId,
     known: SendLimits,
     grant: Grant,
@@ -70,7 +71,11 @@ pub(crate) async fn lease_and_deliver(
     Ok(WebhookRound { webhook, leased, has_more, limits, paced_until: None })
 }
 
-async fn lease_within_limits(context: &DelivererContext, webhook: WebhookId, mut grant: Grant) -> Result<WebhookRound> {
+async fn lease_within_limits(
+    context: &Arc<DelivererContext>,
+    webhook: WebhookId,
+    mut grant: Grant,
+) -> Result<WebhookRound> {
     let snapshot = read_webhook(context, &webhook).await?;
     let limits = snapshot.limits();
     if snapshot.is_paused() {
@@ -123,7 +128,7 @@ async fn lease(context: &DelivererContext, webhook: &WebhookId, grant: &Grant) -
 
 /// Starts leased deliveries. They are sent at once, so the webhook was read once for all of them.
 fn spawn_deliveries(
-    context: &DelivererContext,
+    context: &Arc<DelivererContext>,
     webhook: &WebhookId,
     snapshot: &WebhookSnapshot,
     leases: Leases,
@@ -138,9 +143,9 @@ fn spawn_deliveries(
             deadline: LeaseDeadline::new(leases.deadline),
         });
         // Boxed, because a task moves its future several times before it runs.
-        let delivering = Box::pin(delivery::deliver(context.clone(), Arc::clone(&lease)));
-        let guard = SlotGuard { slot: Some(slot), context: context.clone() };
-        let failing_context = context.clone();
+        let delivering = Box::pin(delivery::deliver(Arc::clone(context), Arc::clone(&lease)));
+        let guard = SlotGuard { slot: Some(slot), wake: Arc::clone(&context.wake) };
+        let failing_context = Arc::clone(context);
         let settle_after_panic = move || Box::pin(delivery::settle_after_panic(failing_context, lease));
         spawn_with_fallback(Task::Delivery, delivering, settle_after_panic, guard);
     }
@@ -149,15 +154,18 @@ fn spawn_deliveries(
 /// Gives up leases, so that the deliveries are due at once.
 async fn release(context: &DelivererContext, webhook: &WebhookId, leases: Leases) {
     let deadline = LeaseDeadline::new(leases.deadline);
-    let released = leases.deliveries.into_iter().map(|leased| Settlement {
-        webhook: webhook.clone(),
-        delivery: Arc::new(leased),
-        token: leases.token.clone(),
-        disposition: Disposition::Defer(Duration::ZERO),
-        attempt: None,
-        hold: None,
+    let released = leases.deliveries.into_iter().map(|leased| {
+        Arc::new(Settlement {
+            webhook: webhook.clone(),
+            delivery: Arc::new(leased),
+            token: leases.token.clone(),
+            disposition: Disposition::Defer(Duration::ZERO),
+            attempt: None,
+            hold: None,
+        })
     });
-    join_all(released.map(|settlement| context.ack_batcher.settle_with_retry(settlement, &deadline))).await;
+    let released: Vec<_> = released.collect();
+    join_all(released.iter().map(|settlement| context.ack_batcher.settle_with_retry(settlement, &deadline))).await;
 }
 
 async fn read_webhook(context: &DelivererContext, webhook: &WebhookId) -> Result<WebhookSnapshot> {
@@ -172,12 +180,12 @@ async fn read_webhook(context: &DelivererContext, webhook: &WebhookId) -> Result
 /// Send slot of a delivery. When the delivery has ended, the slot is freed and then the dispatcher is woken.
 struct SlotGuard {
     slot: Option<SendSlot>,
-    context: DelivererContext,
+    wake: Arc<Notify>,
 }
 
 impl Drop for SlotGuard {
     fn drop(&mut self) {
         drop(self.slot.take());
-        self.context.wake.notify_one();
+        self.wake.notify_one();
     }
 }

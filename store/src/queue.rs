@@ -1,5 +1,6 @@
 //! Store operations of the deliverer: fan-out, leases, settling.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -229,9 +230,9 @@ impl CellStore {
     /// # Errors
     ///
     /// Those of a write, see [`CellStore`].
-    pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<SettlementOutcome>> {
+    pub async fn settle<S: Borrow<Settlement>>(&self, settlements: Vec<S>) -> Result<Vec<SettlementOutcome>> {
         let count = settlements.len();
-        let settlements = settlements.iter().map(|settlement| settlement.encode(&self.envelope));
+        let settlements = settlements.iter().map(|settlement| settlement.borrow().encode(&self.envelope));
         let outcomes = self.backend.settle(settlements.collect::<Result<_>>()?).await?;
         if outcomes.len() == count {
             Ok(outcomes)

@@ -266,7 +266,7 @@ pub(crate) async fn settlements_in_one_operation_are_independent(backend: TestBa
     assert_eq!(test.attempts(&webhook).await, [failed_attempt(&leased[2].event_id)], "only failed ones are kept");
     let numbers = test.store.queue_stats().await.unwrap();
     assert_eq!((numbers.pending, numbers.leased), (1, 1));
-    assert_eq!(test.store.settle(vec![]).await.unwrap(), []);
+    assert_eq!(test.store.settle(Vec::<Settlement>::new()).await.unwrap(), []);
 }
 
 pub(crate) async fn an_extended_lease_is_held(backend: TestBackend) {
