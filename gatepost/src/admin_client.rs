@@ -13,6 +13,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::admin_url::AdminUrl;
+use crate::api_request::{ApiRequest, ApiResponse};
 use crate::commands::UsageError;
 use crate::config::ACCESS_KEY_VARIABLE;
 use crate::private_file;
@@ -22,8 +23,9 @@ const FIRST_ACCESS_KEY_FILE: &str = "gatepost-data/first-access-key";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What to do if nothing responds at the address of the admin API.
 pub(crate) const ADMIN_URL_HINT: &str = "if the admin API is elsewhere, name it with --admin-url";
-/// Time until a response begins. It is longer than the attempt that the test of a webhook waits for.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time until a response begins. It is longer than the attempt that the test of a webhook waits for, and than a change
+/// waits for the gateways.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(40);
 /// Maximum size of a response body in bytes, streams apart.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
@@ -99,16 +101,34 @@ impl AdminClient {
     }
 
     /// Sends a POST with a JSON body, and reads the response.
-    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, AdminError> {
-        let request = self.client.post(self.url.endpoint(path)).body(body.to_string());
-        let response = self.send(request).await.map_err(|error| match error {
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &[&str], body: Value) -> Result<T, AdminError> {
+        let response = self.call(ApiRequest::post(path, body)).await?;
+        serde_json::from_value(response.body).map_err(|error| AdminError::Unexpected(error.to_string()))
+    }
+
+    /// Sends a request, and reads the response.
+    pub(crate) async fn call(&self, request: ApiRequest) -> Result<ApiResponse, AdminError> {
+        let mut url = self.url.resource(&request.path);
+        if !request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(request.query);
+        }
+        let mut builder = self.client.request(request.method, url);
+        if let Some(body) = request.body {
+            builder = builder.body(body.to_string());
+        }
+        if let Some(seconds) = request.wait_s {
+            builder = builder.header("prefer", format!("wait={seconds}"));
+        }
+        let response = self.send(builder).await.map_err(|error| match error {
             AdminError::NoResponse(why) => {
                 AdminError::NoResponse(format!("{} did not respond: {why}; {ADMIN_URL_HINT}", self.url))
             }
             AdminError::Refused { .. } | AdminError::Unexpected(_) => error,
         })?;
+        let headers = response.headers().clone();
         let bytes = read_body(response).await?;
-        serde_json::from_slice(&bytes).map_err(|error| AdminError::Unexpected(error.to_string()))
+        let body = serde_json::from_slice(&bytes).map_err(|error| AdminError::Unexpected(error.to_string()))?;
+        Ok(ApiResponse { body, headers })
     }
 
     /// Opens a stream of server-sent events. `last` is the id of the last event received.

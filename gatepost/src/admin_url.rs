@@ -60,6 +60,13 @@ impl AdminUrl {
         }
     }
 
+    /// Returns the URL of a resource. The parts of its path are encoded.
+    pub(crate) fn resource(&self, path: &[String]) -> Url {
+        let mut url = self.0.clone();
+        url.path_segments_mut().expect("an http URL has a path").pop_if_empty().extend(path);
+        url
+    }
+
     /// Returns the URL of an endpoint.
     pub(crate) fn endpoint(&self, path: &str) -> Url {
         let mut url = self.0.clone();
@@ -80,6 +87,9 @@ mod tests {
         ] {
             assert_eq!(url.parse::<AdminUrl>().unwrap().endpoint("/events/stream").as_str(), endpoint);
         }
+        let url: AdminUrl = "https://ops.example.com/gatepost/".parse().unwrap();
+        let path = ["api-keys", "../a?b"].map(str::to_owned);
+        assert_eq!(url.resource(&path).as_str(), "https://ops.example.com/gatepost/api-keys/..%2Fa%3Fb");
         for text in ["127.0.0.1:8081", "ftp://a", "http://u:p@a", "http://a/?b", "http://a/#b", ""] {
             assert!(text.parse::<AdminUrl>().is_err(), "{text}");
         }

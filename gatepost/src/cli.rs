@@ -1,5 +1,7 @@
 //! The command line.
 
+mod ages;
+mod resources;
 mod suggestions;
 mod webhooks;
 
@@ -10,6 +12,11 @@ use gatepost_admin::FileFormat;
 use gatepost_domain::record::Role;
 
 use crate::config::{ConfigSource, Overrides};
+pub(crate) use resources::{
+    ClientOptions, EventCommand, EventListOptions, EventOptions, GatewayCommand, GatewayOptions, KeyCommand,
+    KeyListOptions, KeyMemberOptions, KeyOptions, KeyUpdateOptions, ListOptions, NewKeyOptions, NewProjectOptions,
+    ProjectCommand, ProjectOptions, RateLimitFlag, ResourceOutput, RevokeOptions, WebhookCommand, WebhookOptions,
+};
 use suggestions::remove_dissimilar;
 pub(crate) use webhooks::{ListenOptions, TriggerOptions};
 
@@ -24,7 +31,7 @@ pub(crate) struct Cli {
 }
 
 /// Commands that call a running admin API, and the options of all commands that mean nothing to them.
-const CLIENT_COMMANDS: [&str; 2] = ["listen", "trigger"];
+const CLIENT_COMMANDS: [&str; 6] = ["listen", "trigger", "project", "key", "webhook", "event"];
 const SERVER_OPTIONS: [&str; 6] = ["store", "listen", "tls_cert", "tls_key", "ops_listen", "upstream"];
 
 impl Cli {
@@ -107,8 +114,8 @@ pub(crate) enum Command {
     Demo(DemoOptions),
     /// Run gateway, control plane and deliverer in one process
     Up(UpOptions),
-    /// Run a gateway
-    Gateway,
+    /// Run a gateway, or list those that run
+    Gateway(GatewayOptions),
     /// Run the control plane, with a deliverer
     ControlPlane(ControlPlaneOptions),
     /// Run a deliverer
@@ -130,6 +137,14 @@ pub(crate) enum Command {
     /// With an embedded store, the process that holds it must be running. With a store on Redis, the link leads to
     /// dashboard.origin or control_plane.listen of the configuration that this command reads.
     Dashboard(DashboardOptions),
+    /// Manage projects through the admin API
+    Project(ProjectOptions),
+    /// Manage API keys through the admin API
+    Key(KeyOptions),
+    /// Manage webhooks through the admin API
+    Webhook(WebhookOptions),
+    /// Show who changed what, through the admin API
+    Event(EventOptions),
     /// Manage access keys, the credentials of the admin API
     AccessKey(AccessKeyOptions),
     /// Import keys from a file. Rows have the members of a create request, and the value (key) or its SHA-256 (sha256)

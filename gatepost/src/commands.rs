@@ -12,6 +12,7 @@ pub(crate) mod import;
 pub(crate) mod listen;
 pub(crate) mod purge;
 pub(crate) mod reload;
+pub(crate) mod resources;
 pub(crate) mod store;
 pub(crate) mod trigger;
 pub(crate) mod up;

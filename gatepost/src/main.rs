@@ -2,6 +2,7 @@
 
 mod admin_client;
 mod admin_url;
+mod api_request;
 mod cli;
 mod commands;
 mod config;
@@ -68,7 +69,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         match cli.command {
             Command::Demo(demo) => commands::demo::run(&demo).await,
             Command::Up(up) => commands::up::run(&options, &up, sockets).await,
-            Command::Gateway => commands::gateway::run(&options, sockets).await,
+            Command::Gateway(gateway) => match gateway.command {
+                Some(command) => commands::resources::gateway(&options, command).await,
+                None => commands::gateway::run(&options, sockets).await,
+            },
             Command::ControlPlane(control_plane) => {
                 commands::control_plane::run(&options, &control_plane, sockets).await
             }
@@ -76,6 +80,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Listen(listen) => commands::listen::run(&options, listen).await,
             Command::Trigger(trigger) => commands::trigger::run(&options, trigger).await,
             Command::Dashboard(dashboard) => commands::dashboard::run(&options, &dashboard).await,
+            Command::Project(project) => commands::resources::project(&options, project).await,
+            Command::Key(key) => commands::resources::key(&options, key).await,
+            Command::Webhook(webhook) => commands::resources::webhook(&options, webhook).await,
+            Command::Event(event) => commands::resources::event(&options, event).await,
             Command::AccessKey(access_key) => commands::access_key::run(&options, access_key.command).await,
             Command::Import(import) => commands::import::run(&options, &import).await,
             Command::Purge(purge) => commands::purge::run(&options, &purge).await,

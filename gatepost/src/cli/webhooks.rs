@@ -8,15 +8,16 @@ use gatepost_domain::change::Topic;
 use gatepost_domain::id::{ProjectId, WebhookId};
 use url::Url;
 
+use super::ages::parse_age;
 use crate::admin_url::AdminUrl;
 use crate::config::ADMIN_URL_VARIABLE;
 
 /// Where the admin API is.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct AdminOptions {
     /// Admin API [default: where control_plane.listen of the configuration says]. Its access key is GATEPOST_ACCESS_KEY
     /// or, for one on this machine, that in gatepost-data/first-access-key
-    #[arg(long, value_name = "URL", env = ADMIN_URL_VARIABLE)]
+    #[arg(long, global = true, value_name = "URL", env = ADMIN_URL_VARIABLE)]
     pub(crate) admin_url: Option<AdminUrl>,
 }
 
@@ -59,11 +60,6 @@ pub(crate) struct TriggerOptions {
 #[error("must be an http or https URL without a user name, such as http://localhost:3000/hook")]
 struct ParseReceiverUrlError;
 
-/// The text is not an age.
-#[derive(Debug, thiserror::Error)]
-#[error("must be a number of seconds, minutes, hours or days, such as 30s, 15m, 1h or 2d")]
-struct ParseAgeError;
-
 fn topic_parser() -> impl TypedValueParser<Value = Topic> {
     let names = Topic::ALL.iter().map(|topic| topic.as_str());
     PossibleValuesParser::new(names).map(|name| Topic::parse(&name).expect("the possible values are topics"))
@@ -76,31 +72,9 @@ fn parse_receiver_url(text: &str) -> Result<Url, ParseReceiverUrlError> {
     if is_http && !has_user { Ok(url) } else { Err(ParseReceiverUrlError) }
 }
 
-fn parse_age(text: &str) -> Result<Duration, ParseAgeError> {
-    let unit_s = match text.chars().next_back() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 3600,
-        Some('d') => 24 * 3600,
-        Some(_) | None => return Err(ParseAgeError),
-    };
-    let number: u32 = text[..text.len() - 1].parse().map_err(|_| ParseAgeError)?;
-    Ok(Duration::from_secs(u64::from(number) * unit_s))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_age_is_a_number_with_a_unit() {
-        for (text, seconds) in [("0s", 0), ("30s", 30), ("15m", 900), ("1h", 3600), ("2d", 172_800)] {
-            assert_eq!(parse_age(text).unwrap(), Duration::from_secs(seconds));
-        }
-        for text in ["", "s", "1", "1 h", "-1h", "1.5h", "1w", "1ä"] {
-            assert!(parse_age(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_receiver_is_an_http_url_without_a_user() {

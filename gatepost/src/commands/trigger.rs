@@ -45,7 +45,7 @@ pub(crate) async fn run(options: &Options, trigger: TriggerOptions) -> anyhow::R
 
 async fn test_webhook(client: &AdminClient, webhook: &WebhookId, topic: Topic) -> anyhow::Result<()> {
     let body = json!({"topic": topic.as_str()});
-    let test: TestResponse = client.post(&format!("/webhooks/{webhook}/test"), &body).await?;
+    let test: TestResponse = client.post(&["webhooks", webhook.as_str(), "test"], body).await?;
     let took = Duration::from_millis(test.duration_ms);
     let error = test.error.as_deref();
     output::print_line(&outcome_line(SystemClock.now(), &test.topic, &test.id, test.status, error, took))?;

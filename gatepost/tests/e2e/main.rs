@@ -51,6 +51,7 @@ mod recoveries;
 #[cfg(any(feature = "long", feature = "golden"))]
 mod release;
 mod reload;
+mod resource_commands;
 mod routes;
 mod second_account;
 mod secrets;
