@@ -39,7 +39,7 @@ async fn events_wait_until_the_receiver_is_started() {
         assert_eq!(admin.send(Method::PATCH, &path, json!({"name": name}).to_string()).await.status(), 200);
     }
     listener.stdout.wait_for("waiting until the receiver accepts connections", 1);
-    assert_eq!(listener.stdout.count("Connection refused"), 1, "it says so once");
+    assert_eq!(listener.stdout.count("connection refused"), 1, "it says so once");
     assert_eq!(listener.interrupt(), Some(0), "a listener that waits stops at once");
 
     let listener = connect();
