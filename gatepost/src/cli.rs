@@ -11,6 +11,7 @@ use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueE
 use gatepost_admin::FileFormat;
 use gatepost_domain::record::Role;
 
+use crate::admin_url::AdminUrl;
 use crate::config::{ConfigSource, Overrides};
 pub(crate) use resources::{
     ClientOptions, EventCommand, EventListOptions, EventOptions, GatewayCommand, GatewayOptions, KeyCommand,
@@ -185,6 +186,9 @@ pub(crate) struct DashboardOptions {
     /// Access key to sign in with, by its ID [default: the oldest one of an admin]
     #[arg(long, value_name = "ID")]
     pub(crate) access_key: Option<String>,
+    /// Address at which the browser reaches the admin API [default: dashboard.origin, or where the admin API listens]
+    #[arg(long, value_name = "URL")]
+    pub(crate) admin_url: Option<AdminUrl>,
 }
 
 #[derive(Debug, Args)]

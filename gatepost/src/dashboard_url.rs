@@ -7,8 +7,10 @@ use gatepost_control_plane::{ControlPlane, SIGN_IN_LINK_TTL};
 use gatepost_runtime::error_chain;
 use serde::{Deserialize, Serialize};
 
-use crate::admin_url::reachable_address;
+use crate::admin_url::{AdminUrl, reachable_address};
 use crate::config::DashboardConfig;
+
+const SIGN_IN_PATH: &str = "/dashboard/sign-in";
 
 /// URL of the dashboard's sign-in page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +22,7 @@ impl DashboardUrl {
     pub(crate) fn new(config: &DashboardConfig, listen: SocketAddr) -> Self {
         let address = reachable_address(listen);
         let origin = config.origin.clone().unwrap_or_else(|| format!("http://{address}"));
-        Self(format!("{origin}/dashboard/sign-in"))
+        Self(format!("{origin}{SIGN_IN_PATH}"))
     }
 }
 
@@ -34,6 +36,13 @@ pub(crate) struct SignInLink {
 }
 
 impl SignInLink {
+    /// Returns the link at another address of the admin API.
+    pub(crate) fn at(self, admin: &AdminUrl) -> Self {
+        let mut url = admin.endpoint(SIGN_IN_PATH);
+        url.set_query(self.url.split_once('?').map(|(_, query)| query));
+        Self { url: url.into(), ..self }
+    }
+
     /// Returns whom the link signs in, and for how long it is valid.
     pub(crate) fn limits(&self) -> String {
         let minutes = SIGN_IN_LINK_TTL.as_secs() / 60;
@@ -86,6 +95,18 @@ mod tests {
         ] {
             let config = DashboardConfig { origin: origin.map(str::to_owned), session_ttl: Duration::from_secs(3600) };
             assert_eq!(DashboardUrl::new(&config, listen.parse().unwrap()), DashboardUrl(url.to_owned()), "{listen}");
+        }
+    }
+
+    #[test]
+    fn a_link_leads_to_the_address_that_is_named() {
+        for (admin, url) in [
+            ("http://10.0.0.7:9000", "http://10.0.0.7:9000/dashboard/sign-in?link=token"),
+            ("https://ops.example.com/", "https://ops.example.com/dashboard/sign-in?link=token"),
+        ] {
+            let url_here = "http://127.0.0.1:8081/dashboard/sign-in?link=token".to_owned();
+            let link = SignInLink { url: url_here, name: "first".to_owned(), role: "admin".to_owned() };
+            assert_eq!(link.at(&admin.parse().unwrap()).url, url);
         }
     }
 }

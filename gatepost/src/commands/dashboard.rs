@@ -28,7 +28,10 @@ pub(crate) async fn run(options: &Options, dashboard: &DashboardOptions) -> anyh
         StoreUrl::Redis(_) => create_directly(&config, access_key).await?,
         StoreUrl::Memory => bail!("a store in memory belongs to its process, which alone can make a link"),
     };
-    print(&link)
+    print(&match &dashboard.admin_url {
+        Some(url) => link.at(url),
+        None => link,
+    })
 }
 
 async fn create_directly(config: &Config, access_key: Option<&str>) -> anyhow::Result<SignInLink> {

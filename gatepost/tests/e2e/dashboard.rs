@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Output, Stdio};
 use std::sync::Arc;
 
-use gatepost_test_support::MockServer;
+use gatepost_test_support::{MockServer, free_port};
 use reqwest::{Client, Response, redirect};
 use serde_json::json;
 
@@ -69,6 +69,12 @@ async fn dashboard_prints_a_link_through_the_process_that_holds_the_store() {
     let link = stdout(&run(directory.path(), &["dashboard", "--access-key", viewer["id"].as_str().unwrap()]));
     check_link(&link, "Vera", &up).await;
 
+    // The browser reaches the admin API at another address than that at which it listens, as behind a proxy.
+    let elsewhere = format!("http://localhost:{}", up.admin.unwrap().port());
+    let link = stdout(&run(directory.path(), &["dashboard", "--admin-url", &elsewhere]));
+    assert!(link.starts_with(&format!("{elsewhere}/dashboard/sign-in?link=")), "{link}");
+    check_link(&link, "first", &up).await;
+
     let refused = run(directory.path(), &["dashboard", "--access-key", &admin.access_key]);
     let stderr = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1));
@@ -91,6 +97,25 @@ async fn dashboard_prints_a_link_for_a_store_on_redis() {
     let refused = turned_off.env("GATEPOST_DASHBOARD__ENABLED", "false").output().unwrap();
     let stderr = String::from_utf8_lossy(&refused.stderr);
     assert!(stderr.contains("the dashboard is turned off: set dashboard.enabled"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_leads_to_where_the_admin_api_listens() {
+    let upstream = MockServer::start().url();
+    for (listen, host) in [("0.0.0.0", "127.0.0.1"), ("[::]", "[::1]"), ("127.0.0.2", "127.0.0.2")] {
+        let (directory, admin) = (tempfile::tempdir().unwrap(), format!("{listen}:{}", free_port()));
+        let up = Gatepost::start_at_admin(directory.path(), &admin, &["up", "--upstream", &upstream]).await;
+        let link = stdout(&run(directory.path(), &["dashboard"]));
+        let expected = admin.replace(listen, host);
+        assert!(link.starts_with(&format!("http://{expected}/dashboard/sign-in?link=")), "{listen}: {link}");
+        check_link(&link, "first", &up).await;
+    }
+    let (directory, origin) = (tempfile::tempdir().unwrap(), "https://keys.example.com");
+    let configuration = format!("[dashboard]\norigin = \"{origin}\"\n");
+    std::fs::write(directory.path().join("gatepost.toml"), configuration).unwrap();
+    let _up = Gatepost::start(directory.path(), &["up", "--upstream", &upstream]).await;
+    let link = stdout(&run(directory.path(), &["dashboard"]));
+    assert!(link.starts_with(&format!("{origin}/dashboard/sign-in?link=")), "{link}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -117,6 +117,13 @@ impl Gatepost {
         Self::spawn(command).await
     }
 
+    /// Starts a process whose admin API listens at an address, and waits until it is ready.
+    pub(crate) async fn start_at_admin(directory: &Path, admin: &str, arguments: &[&str]) -> Self {
+        let listen = ["--listen", "127.0.0.1:0", "--admin-listen", admin, "--ops-listen", "127.0.0.1:0"];
+        let arguments: Vec<&str> = arguments.iter().copied().chain(listen).collect();
+        Self::spawn(command(directory, &arguments)).await
+    }
+
     /// Starts a process that listens on all interfaces, as in a container, and waits until it is ready.
     pub(crate) async fn start_on_all_interfaces(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let arguments: Vec<&str> = arguments.iter().copied().chain(ANY_PORTS_ALL_INTERFACES).collect();
