@@ -34,6 +34,19 @@ impl Failure {
         Self::refused(ErrorCode::Validation, detail)
     }
 
+    /// Combines what is wrong with two parts of a request. A failure that has other reasons than the content of the request
+    /// is returned alone.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Failure::Refused(first), Failure::Refused(second)) if is_content(&first) && is_content(&second) => {
+                Failure::Refused(first.and(second))
+            }
+            (Failure::Refused(first), other) if is_content(&first) => other,
+            (first, _) => first,
+        }
+    }
+
     /// Returns the refusal of a lookup that found nothing while the store recovers: a new master may lack recent changes.
     pub fn store_recovering() -> Self {
         let detail = "the store has just changed its master, which may lack recent changes; it is safe to repeat the \
@@ -48,4 +61,57 @@ impl From<ErrorCode> for Failure {
     }
 }
 
+fn is_content(problem: &Problem) -> bool {
+    matches!(problem.code, ErrorCode::Validation | ErrorCode::WebhookAddressRefused)
+}
+
+/// Returns the values of two parts of a request, or all that is wrong with them.
+///
+/// # Errors
+/// See [`Failure::and`].
+pub fn both<A, B>(first: Result<A>, second: Result<B>) -> Result<(A, B)> {
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => Err(failure),
+        (Err(first), Err(second)) => Err(first.and(second)),
+    }
+}
+
+/// Returns the values of all parts of a request, or all that is wrong with them.
+///
+/// # Errors
+/// See [`Failure::and`].
+pub(crate) fn all<T, C: Default + Extend<T>>(parts: impl IntoIterator<Item = Result<T>>) -> Result<C> {
+    parts.into_iter().fold(Ok(C::default()), |so_far, part| {
+        let (mut values, value) = both(so_far, part)?;
+        values.extend([value]);
+        Ok(values)
+    })
+}
+
 pub type Result<T> = std::result::Result<T, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_has_all_that_is_wrong_with_a_request_once() {
+        let wrong = |detail: &'static str| Err::<(), _>(Failure::invalid(detail));
+        let refused = all::<(), ()>([wrong("a: x"), Ok(()), wrong("b: y"), wrong("a: x")]).unwrap_err();
+        assert_eq!(refused.to_string(), "a: x; b: y");
+        let Failure::Refused(problem) = refused else { panic!("{refused}") };
+        assert_eq!(problem.parts(), ["a: x", "b: y"]);
+    }
+
+    #[test]
+    fn a_failure_for_another_reason_stands_alone() {
+        let missing = || Failure::refused(ErrorCode::NotFound, "there is no such project");
+        let wrong = || Failure::invalid("a: x");
+        for failure in
+            [wrong().and(missing()), missing().and(wrong()), missing().and(Failure::Throttled(Duration::ZERO))]
+        {
+            assert_eq!(failure.to_string(), missing().to_string());
+        }
+    }
+}

@@ -17,7 +17,7 @@ mod use_cases;
 
 pub use caller::{Caller, Visibility};
 pub use control_plane::{BuildError, ControlPlane};
-pub use failure::{Failure, Result};
+pub use failure::{Failure, Result, both};
 pub use fair_share::FairSharePermit;
 pub use request_context::{Idempotency, MemberPolicy, Precondition, RequestContext, ResponseEncoder, UnknownMembers};
 pub use use_cases::access_keys::{AccessKeyChange, AccessKeyFilter, AccessKeyRef, AccessKeyRequest};
@@ -40,7 +40,7 @@ pub use use_cases::long_response::LongResponse;
 pub use use_cases::operator::{AccountOutcome, CreatedAccessKey, NewAccessKey, OperatorSignInLink};
 pub use use_cases::pagination::{ListPage, MAX_LIMIT, MAX_OFFSET, PAGE_SIZE, PageRequest, Rest, Selection};
 pub use use_cases::patch::Patch;
-pub use use_cases::projects::{NewProject, ProjectChange};
+pub use use_cases::projects::{ACTIVE_PROJECTS, NewProject, ProjectChange, ProjectFilter};
 pub use use_cases::purge::{PurgeReport, Tally};
 pub use use_cases::run_mode::RunMode;
 pub use use_cases::scan_time::ScanTime;

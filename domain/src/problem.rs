@@ -134,6 +134,8 @@ pub struct Problem {
     pub code: ErrorCode,
     /// What is wrong with this request, for people. Never internal text.
     pub detail: Cow<'static, str>,
+    /// The parts of the detail, if more than one thing is wrong with the request.
+    parts: Vec<Cow<'static, str>>,
     /// Id of the request, as logged.
     pub request_id: Option<String>,
 }
@@ -153,7 +155,21 @@ impl Problem {
             Cow::Owned(text) => Cow::Owned(redact(&text).into_owned()),
             Cow::Borrowed(text) => Cow::Borrowed(text),
         };
-        Self { code, detail, request_id: None }
+        Self { code, detail, parts: Vec::new(), request_id: None }
+    }
+
+    /// Combines two things that are wrong with a request. The code is the first one if they have two.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let mut parts = self.parts();
+        let further = other.parts().into_iter().filter(|part| !self.parts().contains(part));
+        parts.extend(further.collect::<Vec<_>>());
+        Self { detail: parts.join("; ").into(), parts, ..self }
+    }
+
+    /// Returns what is wrong with the request, one by one.
+    pub fn parts(&self) -> Vec<Cow<'static, str>> {
+        if self.parts.is_empty() { vec![self.detail.clone()] } else { self.parts.clone() }
     }
 
     /// Adds the id of the request.
@@ -302,7 +318,7 @@ mod tests {
         ) {
             let code = ErrorCode::ALL[index];
             let detail = detail + &controls;
-            let problem = Problem { code, detail: detail.clone().into(), request_id: request_id.clone() };
+            let problem = Problem { code, detail: detail.clone().into(), parts: Vec::new(), request_id: request_id.clone() };
             let body: Value = serde_json::from_str(&problem.to_json()).unwrap();
             prop_assert_eq!(&body["detail"], &json!(detail));
             prop_assert_eq!(&body["message"], &json!(problem.message()));

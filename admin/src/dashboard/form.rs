@@ -8,6 +8,7 @@ use gatepost_domain::time::Version;
 
 use super::answer::{self, PageError};
 use super::state::DashboardState;
+use super::visitor::Visitor;
 
 /// Maximum size of a form in bytes.
 const MAX_FORM_BYTES: usize = 64 * 1024;
@@ -51,19 +52,12 @@ impl Form {
         text.parse().map(Some).map_err(|_| Failure::invalid(format!("{name}: must be a whole number")))
     }
 
-    /// Parses a number of a field whose range begins at 1; none if the field is empty. A whole number below or above all
-    /// ranges becomes one that the range of the field refuses.
-    ///
-    /// # Errors
-    /// A refusal that names the field.
-    pub(crate) fn ranged_number(&self, name: &str) -> Result<Option<u64>, Failure> {
-        let text = self.text(name);
-        let is_whole = |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
-        match text.strip_prefix('-') {
-            Some(digits) if is_whole(digits) => Ok(Some(0)),
-            None if is_whole(text) => Ok(Some(text.parse().unwrap_or(u64::MAX))),
-            Some(_) | None => self.number(name),
-        }
+    /// Returns the number of a field whose range begins at 1; none if the field is empty. What is no whole number, or is
+    /// above all ranges, becomes one that the range of the field refuses.
+    pub(crate) fn ranged_number(&self, name: &str) -> Option<u64> {
+        let text = self.filled(name)?;
+        let is_whole = text.bytes().all(|digit| digit.is_ascii_digit());
+        Some(if is_whole { text.parse().unwrap_or(u64::MAX) } else { 0 })
     }
 
     /// Returns the version at which the form showed its record.
@@ -102,21 +96,100 @@ pub(crate) struct FormFault {
     pub(crate) text: String,
 }
 
-impl FormFault {
-    /// Returns the fault that a refusal is about.
+/// All that is wrong with a form.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FormFaults(Vec<FormFault>);
+
+/// The faults of a form that has none.
+pub(crate) static NO_FAULTS: FormFaults = FormFaults(Vec::new());
+
+impl FormFaults {
+    /// Returns the faults that a refusal is about.
     ///
     /// # Errors
-    /// Failures that another entry would not mend.
+    /// Failures that other entries would not mend.
     pub(crate) fn of(failure: Failure) -> Result<Self, PageError> {
         let Failure::Refused(problem) = &failure else { return Err(failure.into()) };
         if matches!(problem.code.status(), 401 | 403 | 404 | 500..) {
             return Err(failure.into());
         }
+        Ok(Self(problem.parts().iter().map(|detail| FormFault::parse(detail)).collect()))
+    }
+
+    /// Returns the fault of one field.
+    pub(crate) fn one(field: &str, text: impl Into<String>) -> Self {
+        Self(vec![FormFault { field: field.to_owned(), text: text.into() }])
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &FormFault> {
+        self.0.iter()
+    }
+
+    /// Returns the faults of the member with a name.
+    pub(crate) fn of_field(&self, name: &str) -> Vec<&FormFault> {
+        self.iter().filter(|fault| fault.field == name).collect()
+    }
+}
+
+impl FromIterator<FormFault> for FormFaults {
+    fn from_iter<I: IntoIterator<Item = FormFault>>(faults: I) -> Self {
+        Self(faults.into_iter().collect())
+    }
+}
+
+impl FormFault {
+    /// Parses the detail of a refusal: the member, and what is wrong with it.
+    fn parse(detail: &str) -> Self {
         let is_member = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
-        let (field, text) =
-            problem.detail.split_once(": ").filter(|(name, _)| is_member(name)).unwrap_or(("", &problem.detail));
+        let (field, text) = detail.split_once(": ").filter(|(name, _)| is_member(name)).unwrap_or(("", detail));
         // A form sends every field, so a member that the API misses is one that was left empty.
         let text = if text == "is missing" { "must not be empty" } else { text };
-        Ok(Self { field: field.to_owned(), text: answer::capitalized(text) })
+        Self { field: field.to_owned(), text: answer::capitalized(text) }
+    }
+}
+
+/// Returns the id of a project in a form, if the visitor sees the project.
+///
+/// # Errors
+/// `validation` if not: another entry mends it, so it is no page that is missing.
+pub(crate) async fn visible_project(
+    state: &DashboardState,
+    visitor: &Visitor,
+    id: Option<String>,
+) -> Result<Option<String>, Failure> {
+    let Some(id) = id else { return Ok(None) };
+    match state.control_plane.project(&visitor.context(), &id).await {
+        Ok(_) => Ok(Some(id)),
+        Err(Failure::Refused(problem)) if problem.code == ErrorCode::NotFound => {
+            Err(Failure::invalid("projectId: there is no such project"))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Reads the fields of a form, and collects all that is wrong with them.
+#[derive(Debug, Default)]
+pub(crate) struct FaultCollector(Option<Failure>);
+
+impl FaultCollector {
+    /// Returns the value of a part, or the default of one that cannot be read.
+    pub(crate) fn value_of<T: Default>(&mut self, part: Result<T, Failure>) -> T {
+        part.unwrap_or_else(|failure| {
+            self.0 = Some(match self.0.take() {
+                Some(first) => first.and(failure),
+                None => failure,
+            });
+            T::default()
+        })
+    }
+
+    /// # Errors
+    /// All that is wrong with the parts.
+    pub(crate) fn finish(self) -> Result<(), Failure> {
+        self.0.map_or(Ok(()), Err)
     }
 }

@@ -1,7 +1,7 @@
 //! The frame of all pages: head, navigation, and the mark of test data.
 
 use gatepost_domain::key::Env;
-use gatepost_domain::record::{Project, Role};
+use gatepost_domain::record::{Project, Role, Status};
 use maud::{DOCTYPE, Markup, html};
 
 use super::frame::{head, mark};
@@ -110,6 +110,7 @@ pub(crate) fn page(visitor: &Visitor, page: Page<'_>) -> Markup {
                 nav.side aria-label="Sections" { (navigation(visitor, page.section)) }
                 main #main tabindex="-1" {
                     (trail(&page.trail))
+                    (deletion_notice(page.project))
                     (page.content)
                 }
             }
@@ -165,6 +166,18 @@ fn trail(above: &[(String, String)]) -> Markup {
                 ol {
                     @for (path, name) in above { li { a href={ (ROOT) (path) } { (name) } } }
                 }
+            }
+        }
+    }
+}
+
+/// Says on every page of a deleted project that it was deleted.
+fn deletion_notice(project: Option<&Project>) -> Markup {
+    html! {
+        @if let Some(project) = project.filter(|project| project.status == Status::Inactive) {
+            p.fault-summary role="note" {
+                strong { "The project " a href={ (ROOT) "/projects/" (project.id) } { (project.name) } " was deleted." }
+                " Gateways refuse its keys, for good. What was in it can be read, and its keys and access keys revoked."
             }
         }
     }

@@ -23,6 +23,7 @@ mod key_state;
 mod key_values;
 pub(crate) mod keys;
 pub(crate) mod project;
+mod project_states;
 pub(crate) mod projects;
 pub(crate) mod recoveries;
 pub(crate) mod search;

@@ -167,3 +167,23 @@ async fn a_file_is_read_row_by_row() {
     assert_eq!(read(FileFormat::Csv, "name\nn\n"), Err(no_columns.to_owned()));
     assert_eq!(read(FileFormat::Json, "[{]"), Err("invalid JSON at line 1, column 3".to_owned()));
 }
+
+#[tokio::test]
+async fn a_key_that_has_expired_is_refused_unless_it_was_imported_before() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let soon = fixture.control_plane.now().plus(std::time::Duration::from_secs(60)).to_string();
+    let rows = [
+        json!({"name": "later", "key": "expires-in-a-minute", "expiry": soon}),
+        json!({"name": "ended", "key": "expired-long-ago", "expiry": "2001-01-01"}),
+    ];
+    let run = async |mode| import(&fixture, &admin, Some(&project), mode, &rows).await.unwrap();
+    for mode in [RunMode::DryRun, RunMode::Apply] {
+        let done = run(mode).await;
+        assert_eq!(counts(&done), (1, 0, 1));
+        assert_eq!(done.faults[0].reason, "expiry: is in the past");
+    }
+    fixture.advance(std::time::Duration::from_secs(61));
+    assert_eq!(counts(&run(RunMode::Apply).await), (0, 1, 1), "it expired after it was imported");
+}

@@ -180,7 +180,10 @@ async fn invalid_limits_are_refused_with_a_reason() {
     let caller = fixture.caller("a", None, Role::User).await;
     let id = text(&caller.create_key(&caller.create_project().await, json!({})).await, "id");
     for (body, detail) in [
-        (json!({"rateLimitConfigs": {}}), "rateLimitTtl: must be"),
+        (
+            json!({"rateLimitConfigs": {}}),
+            "rateLimit: must be a whole number from 1 to 1000000000000; rateLimitTtl: must be",
+        ),
         (json!({"rateLimitConfigs": {"rateLimitTtl": 1}}), "rateLimit: must be"),
         (json!({"rateLimitConfigs": {"rateLimit": 0, "rateLimitTtl": 1}}), "rateLimit: must be"),
         (json!({"rateLimitConfigs": {"rateLimit": 1, "rateLimitTtl": 0.9}}), "rateLimitTtl: must be"),

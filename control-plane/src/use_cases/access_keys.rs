@@ -15,7 +15,7 @@ use super::text;
 use super::update_rules::{check_unchanged, next_status};
 use crate::caller::Visibility;
 use crate::control_plane::ControlPlane;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, both};
 use crate::request_context::{MemberPolicy, RequestContext};
 use crate::update::Edit;
 
@@ -103,18 +103,29 @@ impl ControlPlane {
             (None, None) => None,
             (named, _) => Some(self.active_project(context, named).await?.id),
         };
-        let role = request.role.as_deref().map_or(Some(DEFAULT_ROLE), Role::parse);
-        let spec = AccessKeySpec {
-            account: caller.account.clone(),
-            project,
-            role: role.ok_or_else(|| Failure::invalid("role: must be admin, user or viewer"))?,
-            name: text::parse_name(request.name)?,
-            expires_at: self.parse_future_expiry(request.expiry)?,
-        };
+        let (name, role, expires_at) = self.parse_access_key(&request)?;
+        let spec = AccessKeySpec { account: caller.account.clone(), project, role, name, expires_at };
         let (access_key, secret) = self.generate_access_key(spec, caller.actor())?;
         let value = Some(secret.clone());
         let record = self.create(context, Action::AccessKeyCreated, access_key, None, value).await?;
         Ok(CreatedWithSecret { record, secret })
+    }
+
+    /// Checks the members of an access key, except its project, without creating it.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub fn check_new_access_key(&self, context: &RequestContext, request: &AccessKeyRequest) -> Result<()> {
+        context.caller.require_admin()?;
+        self.parse_access_key(request).map(drop)
+    }
+
+    fn parse_access_key(&self, request: &AccessKeyRequest) -> Result<(String, Role, Option<Timestamp>)> {
+        let role = request.role.as_deref().map_or(Some(DEFAULT_ROLE), Role::parse);
+        let role = role.ok_or_else(|| Failure::invalid("role: must be admin, user or viewer"));
+        let name_and_role = both(text::parse_name(request.name.clone()), role);
+        let ((name, role), expires_at) = both(name_and_role, self.parse_future_expiry(request.expiry.clone()))?;
+        Ok((name, role, expires_at))
     }
 
     /// Parses the expiry of a new access key.

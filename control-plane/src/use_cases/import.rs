@@ -19,7 +19,7 @@ use super::api_keys::NewApiKey;
 use super::run_mode::RunMode;
 use crate::caller::Visibility;
 use crate::control_plane::ControlPlane;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, both};
 use crate::request_context::RequestContext;
 
 /// The mask of a key of which only the hash is known.
@@ -141,8 +141,8 @@ impl Importer {
     /// `validation` if the row is not valid or its key was revoked, and failures of the store.
     pub async fn import(&self, row: ImportRow) -> Result<ImportOutcome> {
         let new = row.key;
-        let source = parse_key_source(new.fields.key.clone().into_option(), row.sha256)?;
-        let project = self.project(new.project.as_deref()).await?;
+        let source = parse_key_source(new.fields.key.clone().into_option(), row.sha256);
+        let (source, project) = both(source, self.project(new.project.as_deref()).await)?;
         let store = &self.control_plane.store;
         let (mask, digest) = match &source {
             KeySource::Value(value) => (key::mask(value.expose()), store.envelope().digest(value.expose())),
@@ -151,6 +151,9 @@ impl Importer {
         let id = KeyId::from_digest(&digest);
         let mut key = self.control_plane.build_key(self.by.actor(), &project, new, mask, digest)?;
         key.id = id.clone();
+        if key.expires_at.is_some_and(|at| at <= self.control_plane.now()) {
+            return self.import_expired(&digest).await;
+        }
         match self.options.mode {
             RunMode::DryRun => self.check_existing(&digest).await,
             RunMode::Apply => match self.write(source, id, RecordWrite::create(key)).await? {
@@ -159,6 +162,14 @@ impl Importer {
                     self.check_existing(&digest).await.map(|_| ImportOutcome::AlreadyExists)
                 }
             },
+        }
+    }
+
+    /// Refuses a key that has expired, as nothing would accept it. One that exists has expired since it was imported.
+    async fn import_expired(&self, digest: &Digest) -> Result<ImportOutcome> {
+        match self.check_existing(digest).await? {
+            ImportOutcome::Created => Err(Failure::invalid("expiry: is in the past")),
+            ImportOutcome::AlreadyExists => Ok(ImportOutcome::AlreadyExists),
         }
     }
 

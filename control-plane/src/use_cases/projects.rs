@@ -13,7 +13,7 @@ use super::text;
 use super::update_rules::{check_unchanged, next_status};
 use crate::caller::{Caller, Visibility};
 use crate::control_plane::ControlPlane;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, both};
 use crate::pager::Pager;
 use crate::request_context::RequestContext;
 use crate::update::Edit;
@@ -24,6 +24,17 @@ pub struct NewProject {
     pub account: Option<String>,
     pub env: Option<String>,
 }
+
+/// The projects that a list selects.
+#[derive(Debug, Default)]
+pub struct ProjectFilter {
+    pub account: Option<String>,
+    /// Deleted ones are inactive; all if absent.
+    pub status: Option<Status>,
+}
+
+/// Selects the projects that were not deleted.
+pub const ACTIVE_PROJECTS: ProjectFilter = ProjectFilter { account: None, status: Some(Status::Active) };
 
 /// A change of a project, perhaps as a copy of the whole project.
 #[derive(Debug, Default)]
@@ -41,41 +52,46 @@ impl ControlPlane {
         caller.require_write()?;
         caller.require_account_scope()?;
         caller.require_own_account(new.account.as_deref())?;
-        let env = new.env.as_deref().ok_or_else(|| Failure::invalid("env: is missing; it is live or test"))?;
+        let env = new.env.as_deref().ok_or_else(|| Failure::invalid("env: is missing; it is live or test"));
+        let env = env.and_then(|env| Env::parse(env).ok_or_else(|| Failure::invalid("env: must be live or test")));
+        let (name, env) = both(text::parse_name(new.name), env)?;
         let project = Project {
             id: ProjectId::generate_in(caller.account.partition(), &mut os_rng()),
             account: caller.account.clone(),
-            name: text::parse_name(new.name)?,
-            env: Env::parse(env).ok_or_else(|| Failure::invalid("env: must be live or test"))?,
+            name,
+            env,
             status: Status::Active,
             stamps: Stamps::new(self.now(), caller.actor()),
         };
         self.create(context, Action::ProjectCreated, project, None, None).await
     }
 
-    /// Returns a part of the list of projects that the caller sees, without deleted ones.
+    /// Returns a part of the list of projects that the caller sees.
     pub async fn projects(
         &self,
         context: &RequestContext,
-        account: Option<&str>,
+        filter: &ProjectFilter,
         page_request: &PageRequest,
     ) -> Result<ListPage<Project>> {
         let caller = &context.caller;
-        caller.require_own_account(account)?;
+        caller.require_own_account(filter.account.as_deref())?;
         let page = |after: String, limit| async move {
             self.store.home(caller.account.partition()).projects(&caller.account, &after, limit).await
         };
-        self.read_list(context, "projects", page_request, page, |project| is_listed(caller, project)).await
+        let matches = |project: &Project| {
+            is_visible(caller, project) && filter.status.is_none_or(|status| status == project.status)
+        };
+        self.read_list(context, "projects", page_request, page, matches).await
     }
 
-    /// Returns all projects of that list, each with its position.
+    /// Returns all projects that the caller sees and that were not deleted, each with its position.
     pub(crate) async fn projects_by_position(&self, caller: &Caller) -> Result<Vec<(String, Project)>> {
         let page = |after: String, limit| async move {
             self.store.home(caller.account.partition()).projects(&caller.account, &after, limit).await
         };
         let all = Pager::new(PAGE_SIZE, page).read_all().await?;
         let projects = all.into_iter().map(|(position, found)| (position, found.record));
-        Ok(projects.filter(|(_, project)| is_listed(caller, project)).collect())
+        Ok(projects.filter(|(_, project)| project.status == Status::Active && is_visible(caller, project)).collect())
     }
 
     /// Reads a project that the caller sees.
@@ -163,8 +179,8 @@ impl ControlPlane {
     }
 }
 
-fn is_listed(caller: &Caller, project: &Project) -> bool {
-    project.status == Status::Active && caller.visibility(&project.account, &project.id) == Visibility::Visible
+fn is_visible(caller: &Caller, project: &Project) -> bool {
+    caller.visibility(&project.account, &project.id) == Visibility::Visible
 }
 
 fn project_deleted() -> Failure {

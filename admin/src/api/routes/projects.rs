@@ -2,7 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
-use gatepost_control_plane::{ControlPlane, NewProject, Patch, ProjectChange, RequestContext, status_of};
+use gatepost_control_plane::{
+    ControlPlane, NewProject, Patch, ProjectChange, ProjectFilter, RequestContext, status_of,
+};
+use gatepost_domain::record::Status;
 use gatepost_wire::ProjectResource;
 use http::HeaderMap;
 use serde::Deserialize;
@@ -68,11 +71,12 @@ pub(crate) async fn create(
     Ok(ResourceResponse::new(project.position, ProjectResource::from(&project.record)).created())
 }
 
-/// Lists projects in order of creation.
+/// Lists projects in order of creation; with `isActive=false` the deleted ones.
 #[utoipa::path(
     get, path = "/projects", operation_id = "listProjects", tag = "projects",
     params(
         ("accountId" = Option<String>, Query),
+        ("isActive" = Option<bool>, Query),
         ("limit" = Option<u32>, Query), ("offset" = Option<u32>, Query), ("after" = Option<String>, Query),
     ),
     responses((status = 200, body = [ProjectResource]), (status = 400), (status = 401), (status = 403))
@@ -83,7 +87,9 @@ pub(crate) async fn list(
     query: QueryParams,
 ) -> Result<PageResponse<ProjectResource>> {
     let page_request = page::parse_page_request(&query)?;
-    let projects = control_plane.projects(&context, query.non_null("accountId").as_deref(), &page_request).await?;
+    let status = query.boolean("isActive", Status::Active, Status::Inactive)?;
+    let filter = ProjectFilter { account: query.non_null("accountId"), status: Some(status.unwrap_or(Status::Active)) };
+    let projects = control_plane.projects(&context, &filter, &page_request).await?;
     Ok(page::page_response(&query, projects.map(|project| ProjectResource::from(&project))))
 }
 

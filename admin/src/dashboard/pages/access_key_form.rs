@@ -1,15 +1,15 @@
 //! Creating an access key: role, project and expiry. Its value is shown once.
 
 use axum::extract::State;
-use gatepost_control_plane::{AccessKeyRef, AccessKeyRequest, Failure, ListPage, PageRequest};
+use gatepost_control_plane::{ACTIVE_PROJECTS, AccessKeyRef, AccessKeyRequest, Failure, ListPage, PageRequest, both};
 use gatepost_domain::id::AccessKeyId;
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{AccessKey, Project, Status};
+use gatepost_domain::record::{AccessKey, Project};
 use maud::{Markup, html};
 
 use super::access_keys::access_key_page;
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::form::{Form, FormFaults, NO_FAULTS, visible_project};
 use crate::dashboard::one_time::{self, Shown};
 use crate::dashboard::parts::copy;
 use crate::dashboard::parts::field::{Entries, Field};
@@ -32,7 +32,7 @@ const ROLES: [(&str, &str); 3] = [
 pub(crate) async fn new(State(state): State<DashboardState>, visitor: Visitor) -> PageResult {
     visitor.caller().require_admin()?;
     let form = Form::with([("role", "viewer".to_owned())]);
-    Ok(answer::html_page(form_page(&state, &visitor, &form, None).await?))
+    Ok(answer::html_page(form_page(&state, &visitor, &form, &NO_FAULTS).await?))
 }
 
 /// Creates an access key, and shows its value once.
@@ -41,12 +41,16 @@ pub(crate) async fn create(State(state): State<DashboardState>, visitor: Visitor
     let request = AccessKeyRequest {
         name: form.filled("name"),
         account: None,
-        project: form.filled("projectId"),
+        project: None,
         role: form.filled("role"),
         expiry: form.filled("expiry"),
     };
     let control_plane = &state.control_plane;
+    let project = visible_project(&state, &visitor, form.filled("projectId")).await;
     let made = one_time::make_once(&state, visitor.context(), &form, |context| async move {
+        let checked = control_plane.check_new_access_key(&context, &request);
+        let (project, ()) = both(project, checked)?;
+        let request = AccessKeyRequest { project, ..request };
         let created = control_plane.create_access_key_for(&context, request).await?;
         Ok(Shown { id: created.record.record.id.to_string(), secret: created.secret })
     });
@@ -57,20 +61,8 @@ pub(crate) async fn create(State(state): State<DashboardState>, visitor: Visitor
             Ok(answer::html_page(access_key_page(&visitor, "Access key created", created(&key, &shown))))
         }
         Err(failure) => {
-            let fault = fault_of(failure)?;
-            Ok(answer::faulty_form(form_page(&state, &visitor, &form, Some(&fault)).await?))
-        }
-    }
-}
-
-/// Returns the fault of the form. A project that the visitor does not see is one, too.
-fn fault_of(failure: Failure) -> Result<FormFault, answer::PageError> {
-    match &failure {
-        Failure::Refused(problem) if problem.code == ErrorCode::NotFound => {
-            Ok(FormFault { field: PROJECT.name.to_owned(), text: "There is no such project".to_owned() })
-        }
-        Failure::Refused(_) | Failure::LimitExceeded(..) | Failure::Throttled(_) | Failure::Store(_) => {
-            FormFault::of(failure)
+            let faults = FormFaults::of(failure)?;
+            Ok(answer::faulty_form(form_page(&state, &visitor, &form, &faults).await?))
         }
     }
 }
@@ -91,15 +83,15 @@ async fn form_page(
     state: &DashboardState,
     visitor: &Visitor,
     form: &Form,
-    fault: Option<&FormFault>,
+    faults: &FormFaults,
 ) -> Result<Markup, Failure> {
-    let entries = Entries { form, fault };
+    let entries = Entries { form, faults };
     let request = PageRequest { limit: Some(MAX_CHOICES), ..PageRequest::default() };
-    let projects = state.control_plane.projects(&visitor.context(), None, &request).await?;
+    let projects = state.control_plane.projects(&visitor.context(), &ACTIVE_PROJECTS, &request).await?;
     let content = html! {
         h1 { "Create an access key" }
         form.stack.card method="post" action={ (ROOT) "/access-keys/new" } {
-            (entries.summary(&[NAME, EXPIRY]))
+            (entries.summary(if projects.next.is_some() { &[NAME, PROJECT, EXPIRY] } else { &[NAME, EXPIRY] }))
             (entries.field(&NAME))
             (entries.choice("role", "Role", &ROLES))
             (project_field(entries, visitor, &projects))
@@ -123,7 +115,6 @@ fn project_field(entries: Entries<'_>, visitor: &Visitor, projects: &ListPage<Pr
         return entries.field(&PROJECT);
     }
     let mut choices = vec![("", "The whole account")];
-    let active = projects.items.iter().filter(|project| project.status == Status::Active);
-    choices.extend(active.map(|project| (project.id.as_str(), project.name.as_str())));
+    choices.extend(projects.items.iter().map(|project| (project.id.as_str(), project.name.as_str())));
     entries.choice(PROJECT.name, "Sees", &choices)
 }

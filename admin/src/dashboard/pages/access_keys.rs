@@ -7,6 +7,7 @@ use gatepost_domain::record::{AccessKey, Actor, Role, Status};
 use gatepost_domain::time::Timestamp;
 use maud::{Markup, html};
 
+use super::project_states::ProjectStates;
 use crate::dashboard::actors::ActorNames;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
@@ -34,6 +35,8 @@ pub(crate) async fn list(
         .await?;
     let makers: Vec<&Actor> = found.items.iter().map(|key| &key.stamps.created_by).collect();
     let names = ActorNames::read(&state, &visitor, &makers).await?;
+    let projects = found.items.iter().filter_map(|key| key.project.clone()).collect();
+    let projects = ProjectStates::read(&state, &visitor, projects).await?;
     let content = html! {
         div.heading {
             h1 { "Access keys" }
@@ -45,24 +48,31 @@ pub(crate) async fn list(
         @if found.items.is_empty() {
             (empty::state("No access key here", html! { p { a href={ (ROOT) "/access-keys" } { "Show all access keys" } } }))
         } @else {
-            (table(&found.items, &names, &visitor, state.control_plane.now()))
+            (table(&found.items, &names, &projects, &visitor, state.control_plane.now()))
         }
         (pager::links(&format!("{ROOT}/access-keys"), is_first, found.next.as_deref()))
     };
     Ok(answer::html_page(access_key_page(&visitor, "Access keys", content)))
 }
 
-fn table(keys: &[AccessKey], makers: &ActorNames, visitor: &Visitor, now: Timestamp) -> Markup {
+fn table(
+    keys: &[AccessKey],
+    makers: &ActorNames,
+    projects: &ProjectStates,
+    visitor: &Visitor,
+    now: Timestamp,
+) -> Markup {
     let mut columns =
         vec![Text("Name"), Text("Key"), Text("Role"), Text("Sees"), Text("State"), Text("Expires"), Text("Created")];
     if visitor.may_administer() {
         columns.push(Hidden("Actions"));
     }
-    table::of("Access keys", &columns, html! { @for key in keys { (row(key, makers, visitor, now)) } })
+    table::of("Access keys", &columns, html! { @for key in keys { (row(key, makers, projects, visitor, now)) } })
 }
 
-fn row(key: &AccessKey, makers: &ActorNames, visitor: &Visitor, now: Timestamp) -> Markup {
+fn row(key: &AccessKey, makers: &ActorNames, projects: &ProjectStates, visitor: &Visitor, now: Timestamp) -> Markup {
     let path = format!("{ROOT}/access-keys/{}", key.id);
+    let project_status = projects.of(key.project.as_ref());
     html! {
         tr {
             th scope="row" {
@@ -72,11 +82,11 @@ fn row(key: &AccessKey, makers: &ActorNames, visitor: &Visitor, now: Timestamp) 
             td { (layout::role_name(key.role)) }
             td {
                 @match &key.project {
-                    Some(project) => a href={ (ROOT) "/projects/" (project) } { "one project" },
+                    Some(id) => a href={ (ROOT) "/projects/" (id) } { (projects.project(id).map_or("one project", |project| &project.name)) },
                     None => "the account",
                 }
             }
-            td { (state_badge(key, now)) }
+            td { (state_badge(key, project_status, now)) }
             td { (facts::or_dash(key.expires_at.map(|at| time::relative(at, now)))) }
             td.wrap { (time::relative(key.stamps.created_at, now)) " by " (makers.label(&key.stamps.created_by)) }
             @if visitor.may_administer() {
@@ -84,6 +94,8 @@ fn row(key: &AccessKey, makers: &ActorNames, visitor: &Visitor, now: Timestamp) 
                     div.actions {
                         @match key.status {
                             Status::Active => a.button.danger href={ (path) "/revoke" } { "Revoke…" },
+                            // In a deleted project nothing comes back.
+                            Status::Inactive if project_status == Status::Inactive => {},
                             Status::Inactive => form method="post" action={ (path) "/reactivate" } {
                                 button aria-label={ "Reactivate " (key.name) } { "Reactivate" }
                             },
@@ -95,9 +107,10 @@ fn row(key: &AccessKey, makers: &ActorNames, visitor: &Visitor, now: Timestamp) 
     }
 }
 
-fn state_badge(key: &AccessKey, now: Timestamp) -> Markup {
+fn state_badge(key: &AccessKey, project: Status, now: Timestamp) -> Markup {
     match key.status {
         Status::Inactive => badge::state(Tone::Bad, "Revoked"),
+        Status::Active if project == Status::Inactive => badge::state(Tone::Bad, "Project deleted"),
         Status::Active if !key.is_usable(now) => badge::state(Tone::Warning, "Expired"),
         Status::Active => badge::state(Tone::Good, "Active"),
     }

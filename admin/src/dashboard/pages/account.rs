@@ -7,7 +7,7 @@ use gatepost_store::{AccountResource, ResourceUsage, Versioned};
 use maud::{Markup, html};
 
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::form::{Form, FormFaults, NO_FAULTS};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::parts::field::{Entries, Field};
 use crate::dashboard::parts::table::Column::{Number, Text};
@@ -21,7 +21,7 @@ const NAME: Field = Field::text("name", "Name", "").required();
 pub(crate) async fn show(State(state): State<DashboardState>, visitor: Visitor) -> PageResult {
     let account = read(&state, &visitor).await?;
     let form = form_of(&account);
-    let content = content(&state, &visitor, &account, Entries { form: &form, fault: None }).await?;
+    let content = content(&state, &visitor, &account, Entries { form: &form, faults: &NO_FAULTS }).await?;
     Ok(answer::html_page(account_page(&visitor, &account.record.name, content)))
 }
 
@@ -34,9 +34,9 @@ pub(crate) async fn rename(State(state): State<DashboardState>, visitor: Visitor
     match state.control_plane.update_account(&visitor.context_at(form.version()), &id, &change).await {
         Ok(_) => Ok(answer::see_other("/account")),
         Err(failure) => {
-            let fault = FormFault::of(failure)?;
+            let faults = FormFaults::of(failure)?;
             let account = read(&state, &visitor).await?;
-            let content = content(&state, &visitor, &account, Entries { form: &form, fault: Some(&fault) }).await?;
+            let content = content(&state, &visitor, &account, Entries { form: &form, faults: &faults }).await?;
             Ok(answer::faulty_form(account_page(&visitor, &account.record.name, content)))
         }
     }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::found_changes::{ChangesPage, Selection, search};
 use crate::dashboard::action_words;
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::form::{Form, FormFaults, NO_FAULTS};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::live::{self, Tail};
 use crate::dashboard::parts::field::{Entries, Field};
@@ -29,7 +29,7 @@ const PAGE_SIZE: usize = 50;
 const FILTERS: [&str; 4] = ["type", "actor", "subject", "since"];
 /// Sent by a browser that was cut off: the id of the last event that it has received.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-const ACTOR: Field = Field::text("actor", "By", "An ID, OPERATOR or DELIVERER");
+const ACTOR: Field = Field::text("actor", "By", "Name or ID of an access key, operator or deliverer");
 const SUBJECT: Field = Field::text("subject", "Of", "The ID of a key, webhook, event …");
 const SINCE: Field = Field::text("since", "Since", "In UTC, such as 2027-01-31");
 
@@ -164,11 +164,11 @@ async fn list(
     match search(state, visitor, project, &form, query.after.as_deref(), PAGE_SIZE).await {
         Ok(found) => {
             let results = results(state, &form, project, search_query.before_page(is_first), is_first, &found);
-            Ok(answer::html_page(page(visitor, project, Entries { form: &form, fault: None }, results)))
+            Ok(answer::html_page(page(visitor, project, Entries { form: &form, faults: &NO_FAULTS }, results)))
         }
         Err(failure) => {
-            let fault = FormFault::of(failure)?;
-            let entries = Entries { form: &form, fault: Some(&fault) };
+            let faults = FormFaults::of(failure)?;
+            let entries = Entries { form: &form, faults: &faults };
             Ok(answer::faulty_form(page(visitor, project, entries, html! {})))
         }
     }
@@ -236,7 +236,7 @@ fn page(visitor: &Visitor, project: Option<&Project>, entries: Entries<'_>, resu
     let content = html! {
         div.heading {
             h1 { "Changes" }
-            @if entries.fault.is_none() {
+            @if entries.faults.is_empty() {
                 a.button href=(file) title="A file for spreadsheets" { "CSV" }
             }
         }

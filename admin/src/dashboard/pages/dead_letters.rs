@@ -13,7 +13,7 @@ use super::deliveries::{self, PAGE_SIZE, topic_name};
 use super::delivery_filter::ListQuery;
 use super::webhook_frame;
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::FormFault;
+use crate::dashboard::form::{FormFault, FormFaults};
 use crate::dashboard::parts::results::{SearchQuery, SoFar};
 use crate::dashboard::parts::table::Column::{Hidden, Number, Text};
 use crate::dashboard::parts::{empty, facts, table, time};
@@ -28,6 +28,10 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
     Query(search): Query<SearchQuery>,
 ) -> PageResult {
+    // Deliveries in other states are on a page of their own.
+    if let Some(status) = query.selected_status().filter(|status| *status != DeliveryStatus::Dead) {
+        return Ok(answer::see_other(&query.path(&format!("/webhooks/{id}/deliveries"), Some(status))));
+    }
     let before = search.before_page(query.after.is_none());
     list_page(&state, &visitor, &id, &query, before, None).await
 }
@@ -67,8 +71,8 @@ pub(crate) async fn retry(
             Ok(answer::see_other(&format!("{list}{separator}sent={event}")))
         }
         Err(failure) => {
-            let fault = FormFault::of(failure)?;
-            list_page(&state, &visitor, &id, &query, SearchQuery::default().before_page(true), Some(fault)).await
+            let faults = FormFaults::of(failure)?;
+            list_page(&state, &visitor, &id, &query, SearchQuery::default().before_page(true), Some(faults)).await
         }
     }
 }
@@ -79,16 +83,16 @@ async fn list_page(
     id: &str,
     query: &ListQuery,
     before: SoFar,
-    refusal: Option<FormFault>,
+    refusal: Option<FormFaults>,
 ) -> PageResult {
     let found = webhook_frame::read(state, visitor, id).await?;
     let webhook = &found.webhook.record;
     let path = format!("{ROOT}/webhooks/{}", webhook.id);
     let list = format!("{path}/dead-letters");
     let is_refused = refusal.is_some();
-    let (filter, fault) = match query.parse() {
-        Ok(filter) => (filter, refusal),
-        Err(fault) => (DeliveryFilter::default(), Some(fault)),
+    let (filter, faults) = match query.parse() {
+        Ok(filter) => (filter, refusal.unwrap_or_default()),
+        Err(faults) => (DeliveryFilter::default(), faults),
     };
     let filter = DeliveryFilter { status: Some(DeliveryStatus::Dead), ..filter };
     let (context, after) = (visitor.context(), query.after.as_deref());
@@ -109,10 +113,10 @@ async fn list_page(
             p.notice role="note" { "They cannot be sent again now: " (reason) "." }
         }
         @if let Some(event) = query.sent.as_deref().and_then(|id| EventId::parse(id).ok()) { (sent_notice(webhook, &path, &event)) }
-        @if let Some(fault) = fault.as_ref().filter(|fault| fault.field.is_empty()) {
-            div.fault-summary role="alert" { (fault.text) "." }
-        }
-        (query.form(&list, webhook, fault.as_ref()))
+        @let (refused, wrong): (Vec<FormFault>, Vec<FormFault>) = faults.iter().cloned().partition(|fault| fault.field.is_empty());
+        @for fault in &refused { div.fault-summary role="alert" { (fault.text) "." } }
+        (deliveries::status_choices(&format!("{path}/deliveries"), &query.in_state(DeliveryStatus::Dead)))
+        (query.form(&list, webhook, &wrong.into_iter().collect()))
         @if let Some(searching) = searched.searching(&deliveries::searched_part(&page), &html! {}, &table) {
             (searching)
         } @else {

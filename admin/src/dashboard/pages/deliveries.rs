@@ -13,7 +13,7 @@ use maud::{Markup, html};
 use super::delivery_filter::ListQuery;
 use super::{webhook_frame, webhook_pause};
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::FormFault;
+use crate::dashboard::form::FormFaults;
 use crate::dashboard::live::{self, Part, WithoutScript};
 use crate::dashboard::parts::badge::{self, Tone};
 use crate::dashboard::parts::results::{SearchQuery, SearchedList, SearchedPart, SoFar};
@@ -36,17 +36,17 @@ pub(crate) async fn list(
     let found = webhook_frame::read(&state, &visitor, &id).await?;
     let webhook = &found.webhook.record;
     let path = format!("{ROOT}/webhooks/{}/deliveries", webhook.id);
-    let (filter, fault) = match query.parse() {
-        Ok(filter) => (filter, None),
-        Err(fault) => (DeliveryFilter { status: query.selected_status(), ..DeliveryFilter::default() }, Some(fault)),
+    let (filter, faults) = match query.parse() {
+        Ok(filter) => (filter, FormFaults::default()),
+        Err(faults) => (DeliveryFilter { status: query.selected_status(), ..DeliveryFilter::default() }, faults),
     };
     let choices = html! {
         h1 { "Deliveries" }
         (status_choices(&path, &query))
-        (query.form(&path, webhook, fault.as_ref()))
+        (query.form(&path, webhook, &faults))
     };
     let followed = query.path(&format!("/webhooks/{}/deliveries", webhook.id), query.selected_status());
-    let is_followed = query.after.is_none() && fault.is_none();
+    let is_followed = query.after.is_none() && faults.is_empty();
     let list = searched_list(&followed, search.before_page(query.after.is_none()));
     let limits = DeliveryLimits { deliveries: PAGE_SIZE, time: ScanTime::OfPage };
     let (context, after) = (visitor.context(), query.after.as_deref());
@@ -98,8 +98,9 @@ pub(crate) fn searched_part(page: &DeliveryPage) -> SearchedPart {
     SearchedPart { found: page.deliveries.len(), searched: page.searched, next }
 }
 
-pub(crate) fn invalid(fault: FormFault) -> Failure {
-    Failure::invalid(format!("{}: {}", fault.field, fault.text))
+pub(crate) fn invalid(faults: FormFaults) -> Failure {
+    let texts: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.field, fault.text)).collect();
+    Failure::invalid(texts.join("; "))
 }
 
 pub(crate) async fn live(
@@ -148,7 +149,8 @@ pub(crate) fn links(path: &str, query: &ListQuery, page: &DeliveryPage) -> Marku
     pager::links(path, query.after.is_none(), next)
 }
 
-fn status_choices(path: &str, query: &ListQuery) -> Markup {
+/// Links to the deliveries in each state.
+pub(crate) fn status_choices(path: &str, query: &ListQuery) -> Markup {
     let selected = query.selected_status();
     html! {
         nav.choices aria-label="State" {

@@ -10,10 +10,11 @@ use super::deliveries::{status_badge, topic_name};
 use super::webhook_frame::{self, WebhookAndProject};
 use super::{delivery_timeline, webhook_pause};
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::FormFault;
+use crate::dashboard::form::{Form, FormFaults, NO_FAULTS};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::live::{self, Part, WithoutScript};
 use crate::dashboard::parts::facts::{Fact, or_dash};
+use crate::dashboard::parts::field::Entries;
 use crate::dashboard::parts::{copy, facts, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::snippets;
@@ -29,7 +30,7 @@ pub(crate) async fn show(
     visitor: Visitor,
     Path((id, event)): Path<(String, String)>,
 ) -> PageResult {
-    Ok(answer::html_page(page(&state, &visitor, &id, &event, None).await?))
+    Ok(answer::html_page(page(&state, &visitor, &id, &event, &NO_FAULTS).await?))
 }
 
 /// Sends a delivery again, and shows it.
@@ -41,8 +42,8 @@ pub(crate) async fn resend(
     match state.control_plane.resend_delivery(&visitor.context(), &id, &event).await {
         Ok(_) => Ok(answer::see_other(&format!("/webhooks/{id}/deliveries/{event}"))),
         Err(failure) => {
-            let fault = FormFault::of(failure)?;
-            Ok(answer::faulty_form(page(&state, &visitor, &id, &event, Some(&fault)).await?))
+            let faults = FormFaults::of(failure)?;
+            Ok(answer::faulty_form(page(&state, &visitor, &id, &event, &faults).await?))
         }
     }
 }
@@ -52,7 +53,7 @@ async fn page(
     visitor: &Visitor,
     id: &str,
     event: &str,
-    fault: Option<&FormFault>,
+    faults: &FormFaults,
 ) -> Result<Markup, Failure> {
     let found = webhook_frame::read(state, visitor, id).await?;
     let details = state.control_plane.delivery(&visitor.context(), id, event).await?;
@@ -60,7 +61,7 @@ async fn page(
     let path = format!("/webhooks/{}/deliveries/{}", details.webhook.id, details.view.delivery.event_id);
     let without_script = if may_change_soon(&details, now) { WithoutScript::Reload } else { WithoutScript::Link };
     let content = html! {
-        @if let Some(fault) = fault { div.fault-summary role="alert" { (fault.text) "." } }
+        (Entries { form: &Form::default(), faults }.summary(&[]))
         (live::region(&path, &Part::open(part), without_script))
     };
     Ok(delivery_page(visitor, &found, topic_name(&details.view.delivery), content))

@@ -7,7 +7,7 @@ use gatepost_domain::time::Timestamp;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::form::{Form, FormFault, FormFaults};
 use crate::dashboard::parts::field::{Entries, Field};
 use crate::dashboard::parts::pager;
 
@@ -31,16 +31,20 @@ impl ListQuery {
     /// Returns what is selected.
     ///
     /// # Errors
-    /// If a state or an event is unknown, or a time is none.
-    pub(crate) fn parse(&self) -> Result<DeliveryFilter, FormFault> {
-        Ok(DeliveryFilter {
-            status: parse_name("status", self.status.as_deref(), |name| {
-                DeliveryStatus::ALL.into_iter().find(|status| status.as_str() == name)
-            })?,
-            topic: parse_name("topic", self.topic.as_deref(), Topic::parse)?,
-            since: parse_time("since", self.since.as_deref())?,
-            until: parse_time("until", self.until.as_deref())?,
-        })
+    /// All that is wrong: a state or an event that is unknown, a time that is none.
+    pub(crate) fn parse(&self) -> Result<DeliveryFilter, FormFaults> {
+        let status = parse_name("status", self.status.as_deref(), |name| {
+            DeliveryStatus::ALL.into_iter().find(|status| status.as_str() == name)
+        });
+        let topic = parse_name("topic", self.topic.as_deref(), Topic::parse);
+        let [since, until] =
+            [("since", &self.since), ("until", &self.until)].map(|(name, text)| parse_time(name, text.as_deref()));
+        match (status, topic, since, until) {
+            (Ok(status), Ok(topic), Ok(since), Ok(until)) => Ok(DeliveryFilter { status, topic, since, until }),
+            (status, topic, since, until) => {
+                Err([status.err(), topic.err(), since.err(), until.err()].into_iter().flatten().collect())
+            }
+        }
     }
 
     /// Returns the query of the first part of the list.
@@ -51,6 +55,11 @@ impl ListQuery {
     pub(crate) fn selected_status(&self) -> Option<DeliveryStatus> {
         let name = self.status.as_deref()?;
         DeliveryStatus::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+
+    /// Returns the same selection of the deliveries in a state.
+    pub(crate) fn in_state(&self, status: DeliveryStatus) -> Self {
+        Self { status: Some(status.as_str().to_owned()), ..self.clone() }
     }
 
     /// Returns a path with the query of the same selection, in another state.
@@ -68,14 +77,14 @@ impl ListQuery {
     }
 
     /// Shows the fields of the selection. The state stays as it is.
-    pub(crate) fn form(&self, path: &str, webhook: &Webhook, fault: Option<&FormFault>) -> Markup {
+    pub(crate) fn form(&self, path: &str, webhook: &Webhook, faults: &FormFaults) -> Markup {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let form =
             Form::with([("topic", text(&self.topic)), ("since", text(&self.since)), ("until", text(&self.until))]);
-        let entries = Entries { form: &form, fault };
+        let entries = Entries { form: &form, faults };
         let mut topics = vec![("", "All")];
         topics.extend(webhook.topics.iter().map(|topic| (topic.as_str(), topic.as_str())));
-        let is_open = self.is_narrowed() || fault.is_some();
+        let is_open = self.is_narrowed() || !faults.is_empty();
         html! {
             details.more open[is_open] {
                 summary { "Filter by event and time" }

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use axum::extract::{Query, State};
-use gatepost_control_plane::{Check, CheckResult, ExplainRequest, ExplainedOutcome, Explanation, Failure, Step};
+use gatepost_control_plane::{Check, CheckResult, ExplainRequest, ExplainedOutcome, Explanation, Failure, both};
 use gatepost_domain::key::Secret;
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::form::{Form, FormFaults, NO_FAULTS, visible_project};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::parts::badge::{self, Tone};
 use crate::dashboard::parts::field::{Entries, Field, Input};
@@ -44,24 +44,26 @@ pub(crate) async fn form(visitor: Visitor, Query(query): Query<ExplainQuery>) ->
         ("path", "/".to_owned()),
         ("projectId", query.project.unwrap_or_default()),
     ]);
-    Ok(answer::html_page(page(&visitor, &form, None, html! {})))
+    Ok(answer::html_page(page(&visitor, &form, &NO_FAULTS, html! {})))
 }
 
 /// Explains a request. The key comes in the body, so that it appears in no address, history or log.
 pub(crate) async fn explain(State(state): State<DashboardState>, visitor: Visitor, form: Form) -> PageResult {
     let shown = without_key(&form);
     match decide(&state, &visitor, &form).await {
-        Ok(explanation) => Ok(answer::html_page(page(&visitor, &shown, None, result(&explanation)))),
+        Ok(explanation) => Ok(answer::html_page(page(&visitor, &shown, &NO_FAULTS, result(&explanation)))),
         Err(failure) => {
-            let fault = FormFault::of(failure)?;
-            Ok(answer::faulty_form(page(&visitor, &shown, Some(&fault), html! {})))
+            let faults = FormFaults::of(failure)?;
+            Ok(answer::faulty_form(page(&visitor, &shown, &faults, html! {})))
         }
     }
 }
 
 async fn decide(state: &DashboardState, visitor: &Visitor, form: &Form) -> Result<Explanation, Failure> {
     let invalid = |_| Failure::invalid("ip: is not an IP address");
-    let address = form.filled("ip").map(|text| text.parse::<IpAddr>().map_err(invalid)).transpose()?;
+    let address = form.filled("ip").map(|text| text.parse::<IpAddr>().map_err(invalid)).transpose();
+    let project = visible_project(state, visitor, form.filled("projectId")).await;
+    let (address, project) = both(address, project)?;
     let request = ExplainRequest {
         key: form.filled("key").map(Secret::new),
         method: form.filled("method"),
@@ -69,7 +71,7 @@ async fn decide(state: &DashboardState, visitor: &Visitor, form: &Form) -> Resul
         host: form.filled("host"),
         origin: form.filled("origin"),
         address: address.map(|address| address.to_canonical()),
-        project: form.filled("projectId"),
+        project,
     };
     state.control_plane.explain(&visitor.context(), &request).await
 }
@@ -79,8 +81,8 @@ fn without_key(form: &Form) -> Form {
     Form::with(ALL.into_iter().skip(1).map(|field| (field.name, form.text(field.name).to_owned())))
 }
 
-fn page(visitor: &Visitor, form: &Form, fault: Option<&FormFault>, result: Markup) -> Markup {
-    let entries = Entries { form, fault };
+fn page(visitor: &Visitor, form: &Form, faults: &FormFaults, result: Markup) -> Markup {
+    let entries = Entries { form, faults };
     let content = html! {
         h1 { "Explain a refusal" }
         p { "A gateway tells a caller no more than that a key is refused. Describe the request to see why. It does not count as a use of the key." }
@@ -108,7 +110,7 @@ fn result(explanation: &Explanation) -> Markup {
             @if let Some(key) = &explanation.key {
                 p { a href={ (ROOT) "/keys/" (key) } { "The page of the key" } }
             }
-            (steps(&explanation.steps))
+            (steps(explanation))
         }
     }
 }
@@ -130,20 +132,37 @@ fn outcome(outcome: ExplainedOutcome) -> Markup {
     }
 }
 
-fn steps(steps: &[Step]) -> Markup {
-    table::of(
-        "Checks",
-        &[Text("Check"), Text("Result"), Text("Why")],
-        html! {
-            @for step in steps {
-                tr {
-                    th scope="row" { (check_name(step.check)) }
-                    td { (result_badge(step.result)) }
-                    td.wrap { (step.sentence) }
+/// Shows the checks up to the one that decides, which is marked. Those after it are only named.
+fn steps(explanation: &Explanation) -> Markup {
+    let steps = &explanation.steps;
+    let decisive = match explanation.outcome {
+        ExplainedOutcome::Forwarded => None,
+        ExplainedOutcome::AnsweredByGateway => Some(0),
+        ExplainedOutcome::Refused(..) => steps.iter().position(|step| step.result == CheckResult::Refused),
+    };
+    let (reached, later) = steps.split_at(decisive.map_or(steps.len(), |index| index + 1));
+    let later: Vec<&str> = later.iter().map(|step| check_name(step.check)).collect();
+    html! {
+        (table::of(
+            "Checks",
+            &[Text("Check"), Text("Result"), Text("Why")],
+            html! {
+                @for step in reached {
+                    tr.differs[step.result == CheckResult::Refused] {
+                        th scope="row" { (check_name(step.check)) }
+                        td { (result_badge(step.result)) }
+                        td.wrap { (step.sentence) }
+                    }
                 }
+            },
+        ))
+        @if !later.is_empty() {
+            details.more {
+                summary { "Checks that were not reached" }
+                p.hint { (later.join(", ")) "." }
             }
-        },
-    )
+        }
+    }
 }
 
 fn result_badge(result: CheckResult) -> Markup {

@@ -2,13 +2,13 @@
 
 use axum::extract::{Path, Request, State};
 use axum::response::IntoResponse;
-use gatepost_control_plane::{Failure, ImportProgress, MAX_IMPORT_FAULTS, PageRequest, RunMode};
-use gatepost_domain::record::{Project, Status};
+use gatepost_control_plane::{ACTIVE_PROJECTS, Failure, ImportProgress, MAX_IMPORT_FAULTS, PageRequest, RunMode};
+use gatepost_domain::record::Project;
 use http::StatusCode;
 use maud::{Markup, html};
 
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::form::{Form, FormFaults, NO_FAULTS};
 use crate::dashboard::imports::{Import, Run, RunState};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::live::{self, Outlook, Part, WithoutScript};
@@ -28,7 +28,7 @@ const SAMPLE: &str = "key,name,customAccountId,rateLimitConfigs\n\
 
 pub(crate) async fn form(State(state): State<DashboardState>, visitor: Visitor) -> PageResult {
     visitor.caller().require_admin()?;
-    Ok(answer::html_page(form_page(&state, &visitor, None).await?))
+    Ok(answer::html_page(form_page(&state, &visitor, &NO_FAULTS).await?))
 }
 
 /// Receives a file, and tries it without writing anything.
@@ -51,9 +51,9 @@ pub(crate) async fn upload(State(state): State<DashboardState>, visitor: Visitor
         }
         Err(failure) => {
             let status = answer::status_of(&failure);
-            let fault = FormFault::of(failure)?;
+            let faults = FormFaults::of(failure)?;
             let status = if status == StatusCode::BAD_REQUEST { StatusCode::UNPROCESSABLE_ENTITY } else { status };
-            Ok((status, answer::html_page(form_page(&state, &visitor, Some(&fault)).await?)).into_response())
+            Ok((status, answer::html_page(form_page(&state, &visitor, &faults).await?)).into_response())
         }
     }
 }
@@ -82,10 +82,10 @@ pub(crate) async fn apply(State(state): State<DashboardState>, visitor: Visitor,
     Ok(answer::see_other(&format!("/import/{id}")))
 }
 
-async fn form_page(state: &DashboardState, visitor: &Visitor, fault: Option<&FormFault>) -> Result<Markup, Failure> {
+async fn form_page(state: &DashboardState, visitor: &Visitor, faults: &FormFaults) -> Result<Markup, Failure> {
     let request = PageRequest { limit: Some(MAX_CHOICES), ..PageRequest::default() };
-    let projects = state.control_plane.projects(&visitor.context(), None, &request).await?.items;
-    let entries = Entries { form: &Form::default(), fault };
+    let projects = state.control_plane.projects(&visitor.context(), &ACTIVE_PROJECTS, &request).await?.items;
+    let entries = Entries { form: &Form::default(), faults };
     let content = html! {
         h1 { "Import keys" }
         p { "Keys that exist elsewhere go on to work: import their values, or the SHA-256 of each. The file is tried first, and nothing is written before you have seen what would happen. Keys that exist are left as they are, so a file can be sent again." }
@@ -116,8 +116,7 @@ async fn form_page(state: &DashboardState, visitor: &Visitor, fault: Option<&For
 
 fn project_choice(entries: Entries<'_>, projects: &[Project]) -> Markup {
     let mut choices = vec![("", "Every row names its own")];
-    let active = projects.iter().filter(|project| project.status == Status::Active);
-    choices.extend(active.map(|project| (project.id.as_str(), project.name.as_str())));
+    choices.extend(projects.iter().map(|project| (project.id.as_str(), project.name.as_str())));
     entries.choice("projectId", "Project of rows that name none", &choices)
 }
 

@@ -16,7 +16,7 @@ use super::found_changes;
 use super::key_state::{self, KeyState};
 use super::{key_values, keys, value_once};
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::form::{Form, FormFaults, NO_FAULTS};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::live::{self, Part, WithoutScript};
 use crate::dashboard::one_time::{self, Shown};
@@ -253,7 +253,7 @@ pub(crate) async fn confirm_rotate(
     let found = read(&state, &visitor, &id).await?;
     key_state::require_rotatable(&found.key.record, &found.project)?;
     let form = Form::with([("overlap", "86400".to_owned())]);
-    Ok(answer::html_page(rotate_page(&visitor, &found, &form, None, state.control_plane.now())))
+    Ok(answer::html_page(rotate_page(&visitor, &found, &form, &NO_FAULTS, state.control_plane.now())))
 }
 
 /// Gives a key a new value, and shows it once.
@@ -283,21 +283,15 @@ pub(crate) async fn rotate(
             Ok(answer::html_page(key_page(&visitor, &found, "Key rotated", content)))
         }
         Err(failure) => {
-            let fault = FormFault::of(failure)?;
-            Ok(answer::faulty_form(rotate_page(&visitor, &found, &form, Some(&fault), state.control_plane.now())))
+            let faults = FormFaults::of(failure)?;
+            Ok(answer::faulty_form(rotate_page(&visitor, &found, &form, &faults, state.control_plane.now())))
         }
     }
 }
 
-fn rotate_page(
-    visitor: &Visitor,
-    found: &KeyAndProject,
-    form: &Form,
-    fault: Option<&FormFault>,
-    now: Timestamp,
-) -> Markup {
+fn rotate_page(visitor: &Visitor, found: &KeyAndProject, form: &Form, faults: &FormFaults, now: Timestamp) -> Markup {
     let key = &found.key.record;
-    let entries = Entries { form, fault };
+    let entries = Entries { form, faults };
     let title = format!("Rotate {}", key.name);
     let content = html! {
         h1 { (title) }

@@ -1,7 +1,7 @@
 //! The form of a key: creating one, and changing its settings.
 
 use axum::extract::{Path, State};
-use gatepost_control_plane::{Failure, KeyChange, KeyFields, NewApiKey, Patch, QuotaFields, RateLimitFields};
+use gatepost_control_plane::{Failure, KeyChange, KeyFields, NewApiKey, Patch, QuotaFields, RateLimitFields, both};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{ApiKey, Project};
 use gatepost_domain::time::Timestamp;
@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use super::key::{self, KeyAndProject};
 use super::{key_state, value_once};
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::form::{FaultCollector, Form, FormFaults, NO_FAULTS};
 use crate::dashboard::layout;
 use crate::dashboard::one_time::{self, Shown};
 use crate::dashboard::parts::field::{Entries, Field, Input};
@@ -56,7 +56,7 @@ const ALL: [Field; 12] =
 pub(crate) async fn new(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
     visitor.caller().require_write()?;
     let project = state.control_plane.active_project(&visitor.context(), Some(&id)).await?;
-    Ok(answer::html_page(new_page(&visitor, &project, &Form::default(), None)))
+    Ok(answer::html_page(new_page(&visitor, &project, &Form::default(), &NO_FAULTS)))
 }
 
 /// Creates a key, and shows its value once.
@@ -68,12 +68,13 @@ pub(crate) async fn create(
 ) -> PageResult {
     visitor.caller().require_write()?;
     let control_plane = &state.control_plane;
-    let fields = parse_fields(&form).map(|fields| KeyFields { key: form.filled("key").into(), ..fields });
-    let project = id.clone();
+    let (fields, read) = parse_fields(&form, None, control_plane.now());
+    let fields = KeyFields { key: form.filled("key").into(), ..fields };
+    let new = NewApiKey { project: Some(id.clone()), fields, ..NewApiKey::default() };
     let made = one_time::make_once(&state, visitor.context(), &form, |context| async move {
-        let fields = fields?;
-        check_expiry(&fields, None, control_plane.now())?;
-        let new = NewApiKey { project: Some(project), fields, ..NewApiKey::default() };
+        if read.is_err() {
+            both(read, control_plane.check_new_key(&context, new.clone()).await)?;
+        }
         let created = control_plane.create_api_key(&context, new).await?;
         Ok(Shown { id: created.record.record.id.to_string(), secret: created.secret })
     });
@@ -89,9 +90,9 @@ pub(crate) async fn create(
 
 /// Shows the form again with what is wrong.
 async fn create_again(state: &DashboardState, visitor: &Visitor, id: &str, form: Form, failure: Failure) -> PageResult {
-    let fault = FormFault::of(failure)?;
+    let faults = FormFaults::of(failure)?;
     let project = state.control_plane.active_project(&visitor.context(), Some(id)).await?;
-    Ok(answer::faulty_form(new_page(visitor, &project, &form, Some(&fault))))
+    Ok(answer::faulty_form(new_page(visitor, &project, &form, &faults)))
 }
 
 pub(crate) async fn edit(State(state): State<DashboardState>, visitor: Visitor, Path(id): Path<String>) -> PageResult {
@@ -99,7 +100,7 @@ pub(crate) async fn edit(State(state): State<DashboardState>, visitor: Visitor, 
     let found = key::read(&state, &visitor, &id).await?;
     key_state::require_changeable(&found.project)?;
     let form = form_of(&found.key);
-    Ok(answer::html_page(edit_page(&visitor, &found, &form, None, None)))
+    Ok(answer::html_page(edit_page(&visitor, &found, &form, &NO_FAULTS, None)))
 }
 
 /// Saves the settings of a key, unless someone else has changed it since the form was drawn.
@@ -109,64 +110,69 @@ pub(crate) async fn update(
     Path(id): Path<String>,
     form: Form,
 ) -> PageResult {
+    visitor.caller().require_write()?;
     match save(&state, &visitor, &id, &form).await {
         Ok(()) => Ok(answer::see_other(&format!("/keys/{id}"))),
         Err(Failure::Refused(problem)) if problem.code == ErrorCode::PreconditionFailed => {
             let found = key::read(&state, &visitor, &id).await?;
             let conflict = changed_meanwhile(&state, &found, &form);
-            Ok(answer::faulty_form(edit_page(&visitor, &found, &form, None, Some(conflict))))
+            Ok(answer::faulty_form(edit_page(&visitor, &found, &form, &NO_FAULTS, Some(conflict))))
         }
         Err(failure) => {
-            let fault = FormFault::of(failure)?;
+            let faults = FormFaults::of(failure)?;
             let found = key::read(&state, &visitor, &id).await?;
-            Ok(answer::faulty_form(edit_page(&visitor, &found, &form, Some(&fault), None)))
+            Ok(answer::faulty_form(edit_page(&visitor, &found, &form, &faults, None)))
         }
     }
 }
 
 async fn save(state: &DashboardState, visitor: &Visitor, id: &str, form: &Form) -> Result<(), Failure> {
-    let (fields, key_ref) = (parse_fields(form)?, key::key_ref(id)?);
+    let key_ref = key::key_ref(id)?;
     let saved = state.control_plane.api_key(&visitor.context(), &key_ref).await?.record;
-    check_expiry(&fields, saved.expires_at, state.control_plane.now())?;
+    let (fields, read) = parse_fields(form, saved.expires_at, state.control_plane.now());
     let change = KeyChange { fields, ..KeyChange::default() };
+    both(read, state.control_plane.check_key_change(&saved, &key_ref, &change))?;
     state.control_plane.update_api_key(&visitor.context_at(form.version()), &key_ref, &change).await?;
     Ok(())
 }
 
 /// Refuses a new expiry in the past: the key would never be accepted, or end without the page that follows a revocation.
 /// One that was saved before stays.
-fn check_expiry(fields: &KeyFields, saved: Option<Timestamp>, now: Timestamp) -> Result<(), Failure> {
-    let Patch::Value(text) = &fields.expiry else { return Ok(()) };
+fn parse_expiry(form: &Form, saved: Option<Timestamp>, now: Timestamp) -> Result<Patch<String>, Failure> {
     // A text that is no time has a refusal of its own.
-    match Timestamp::parse(text) {
+    match Timestamp::parse(form.text("expiry")) {
         Ok(at) if at <= now && Some(at) != saved => Err(Failure::invalid("expiry: is in the past")),
-        Ok(_) | Err(_) => Ok(()),
+        Ok(_) | Err(_) => Ok(form.patch("expiry")),
     }
 }
 
-fn parse_fields(form: &Form) -> Result<KeyFields, Failure> {
-    let (limit, window) = (form.ranged_number("rateLimit")?, form.ranged_number("rateLimitTtl")?);
-    let rate_limit = match (limit, window) {
+/// Reads the fields as far as they can be read, and returns all that is wrong with the others.
+fn parse_fields(form: &Form, saved: Option<Timestamp>, now: Timestamp) -> (KeyFields, Result<(), Failure>) {
+    let mut faults = FaultCollector::default();
+    // A text that is no number becomes one that no window has.
+    let window_s = form.filled("rateLimitTtl").map(|text| text.parse().unwrap_or(0.0));
+    let rate_limit = match (form.ranged_number("rateLimit"), window_s) {
         (None, None) => Patch::Null,
-        (limit, window_s) => Patch::Value(RateLimitFields { limit, window_s: window_s.map(|seconds| seconds as f64) }),
+        (limit, window_s) => Patch::Value(RateLimitFields { limit, window_s }),
     };
-    let quota = match form.ranged_number("quota")? {
+    let quota = match form.ranged_number("quota") {
         None => Patch::Null,
         limit => Patch::Value(QuotaFields { limit, period: form.filled("period") }),
     };
-    Ok(KeyFields {
+    let fields = KeyFields {
         name: Patch::Value(form.text("name").to_owned()),
-        metadata: parse_metadata(form)?,
+        metadata: faults.value_of(parse_metadata(form)),
         custom_account_id: form.patch("customAccountId"),
         custom_user_id: form.patch("customUserId"),
-        expiry: form.patch("expiry"),
+        expiry: faults.value_of(parse_expiry(form, saved, now)),
         rate_limit,
         quota,
         permissions: Patch::Value(form.lines("permissions")),
         allowed_domains: Patch::Value(form.lines("allowedDomains")),
         allowed_ips: Patch::Value(form.lines("allowedIps")),
         ..KeyFields::default()
-    })
+    };
+    (fields, faults.finish())
 }
 
 /// Returns the metadata on one line, as it is stored.
@@ -189,7 +195,7 @@ fn form_of(found: &Versioned<ApiKey>) -> Form {
         ("customUserId", optional(&key.custom_user_id)),
         ("expiry", key.expires_at.map(|at| at.to_string()).unwrap_or_default()),
         ("rateLimit", key.rate_limit.map(|limit| limit.limit.to_string()).unwrap_or_default()),
-        ("rateLimitTtl", key.rate_limit.map(|limit| limit.window.as_secs().to_string()).unwrap_or_default()),
+        ("rateLimitTtl", key.rate_limit.map(|limit| limit.window.as_secs_f64().to_string()).unwrap_or_default()),
         ("quota", key.quota.map(|quota| quota.limit.to_string()).unwrap_or_default()),
         ("period", key.quota.map_or("day", |quota| period_name(quota.period)).to_owned()),
         ("permissions", key.permissions.join("\n")),
@@ -206,8 +212,8 @@ fn period_name(period: Period) -> &'static str {
     }
 }
 
-fn new_page(visitor: &Visitor, project: &Project, form: &Form, fault: Option<&FormFault>) -> Markup {
-    let entries = Entries { form, fault };
+fn new_page(visitor: &Visitor, project: &Project, form: &Form, faults: &FormFaults) -> Markup {
+    let entries = Entries { form, faults };
     let path = format!("{ROOT}/projects/{}", project.id);
     let content = html! {
         h1 { "Create a key" }
@@ -232,11 +238,11 @@ fn edit_page(
     visitor: &Visitor,
     found: &KeyAndProject,
     form: &Form,
-    fault: Option<&FormFault>,
+    faults: &FormFaults,
     conflict: Option<Markup>,
 ) -> Markup {
     let key = &found.key.record;
-    let entries = Entries { form, fault };
+    let entries = Entries { form, faults };
     // After a conflict the form saves over the version that it has just shown.
     let version = if conflict.is_some() { found.key.position.version } else { form.version().unwrap_or_default() };
     let title = format!("Edit {}", key.name);

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{found_changes, keys, webhooks};
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::form::{Form, FormFault, FormFaults, NO_FAULTS};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::parts::fence::{self, Effect};
 use crate::dashboard::parts::field::{Entries, Field};
@@ -41,7 +41,7 @@ pub(crate) async fn show(
     let project = state.control_plane.project(&visitor.context(), &id).await?;
     let form = settings_form(&project);
     let period = UsagePeriod::parse(query.usage.as_deref())?;
-    let content = sections(&state, &visitor, &project, period, Entries { form: &form, fault: None }).await?;
+    let content = sections(&state, &visitor, &project, period, Entries { form: &form, faults: &NO_FAULTS }).await?;
     Ok(answer::html_page(project_page(&visitor, &project.record, &project.record.name, content)))
 }
 
@@ -57,9 +57,9 @@ pub(crate) async fn rename(
     match state.control_plane.update_project(&context, &id, &change).await {
         Ok(_) => Ok(answer::see_other(&format!("/projects/{id}#settings"))),
         Err(failure) => {
-            let fault = FormFault::of(failure)?;
+            let faults = FormFaults::of(failure)?;
             let project = state.control_plane.project(&visitor.context(), &id).await?;
-            let entries = Entries { form: &form, fault: Some(&fault) };
+            let entries = Entries { form: &form, faults: &faults };
             let content = sections(&state, &visitor, &project, UsagePeriod::default(), entries).await?;
             Ok(answer::faulty_form(project_page(&visitor, &project.record, &project.record.name, content)))
         }
@@ -97,7 +97,7 @@ pub(crate) async fn delete(
         (fence::region(&fence, Effect::RefuseKeys, state.control_plane.now()))
         p { a.button.primary href={ (ROOT) "/projects" } { "Back to the projects" } }
     };
-    Ok(answer::html_page(project_page(&visitor, &project.record, title, content)))
+    Ok(answer::html_page(project_page(&visitor, &deleted.record, title, content)))
 }
 
 fn require_delete(visitor: &Visitor) -> Result<(), gatepost_control_plane::Failure> {
@@ -126,10 +126,12 @@ async fn sections(
     let path = format!("{ROOT}/projects/{}", record.id);
     Ok(html! {
         div.heading {
-            h1 { (record.name) " " (badge::env(record.env)) }
+            h1 {
+                (record.name) " " (badge::env(record.env))
+                @if record.status == Status::Inactive { " " (badge::state(badge::Tone::Bad, "Deleted")) }
+            }
             (copy::id(record.id.as_str()))
         }
-        @if record.status == Status::Inactive { (badge::state(badge::Tone::Bad, "Deleted")) }
         nav.in-page aria-label="On this page" {
             a href="#usage" { "Usage" }
             a href="#keys" { "API keys" }
@@ -190,7 +192,9 @@ async fn keys_section(
     let page = state.control_plane.keys_page(&list, "", NEWEST_KEYS).await?;
     let path = format!("{ROOT}/projects/{}/keys", project.id);
     Ok(html! {
-        @if page.items.is_empty() {
+        @if page.items.is_empty() && project.status == Status::Inactive {
+            (empty::state("No key", html! { p { "The project was deleted before it had one." } }))
+        } @else if page.items.is_empty() {
             (empty::state("No key yet", html! {
                 p { "A key lets a caller through the gateway. Create one here, or over the API:" }
                 pre tabindex="0" { code { (create_command(project)) } }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::webhook_frame::{self, WebhookAndProject};
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::form::{Form, FormFaults, NO_FAULTS};
 use crate::dashboard::live::{self, Outlook, Part, WithoutScript};
 use crate::dashboard::parts::badge::{self, Tone};
 use crate::dashboard::parts::facts::{self, or_dash};
@@ -56,7 +56,7 @@ pub(crate) async fn form(
     let since = time::exact(state.control_plane.now().minus(DEFAULT_PERIOD));
     let kinds = query.status.filter(|name| RecoveredKinds::parse(name).is_some()).unwrap_or_else(|| "all".to_owned());
     let form = Form::with([("status", kinds), ("since", since.trim_end_matches(" UTC").to_owned())]);
-    Ok(answer::html_page(form_page(&visitor, &found, &numbers, Entries { form: &form, fault: None })))
+    Ok(answer::html_page(form_page(&visitor, &found, &numbers, Entries { form: &form, faults: &NO_FAULTS })))
 }
 
 /// Starts a recovery, and leads to its progress.
@@ -76,10 +76,10 @@ pub(crate) async fn start(
     match state.control_plane.start_recovery(&visitor.context(), &id, &request).await {
         Ok(job) => Ok(answer::see_other(&format!("/webhooks/{id}/recoveries/{}", job.id))),
         Err(failure) => {
-            let fault = FormFault::of(failure)?;
+            let faults = FormFaults::of(failure)?;
             let found = webhook_frame::read(&state, &visitor, &id).await?;
             let numbers = state.control_plane.webhook_numbers(&visitor.context(), &id).await?;
-            let entries = Entries { form: &form, fault: Some(&fault) };
+            let entries = Entries { form: &form, faults: &faults };
             Ok(answer::faulty_form(form_page(&visitor, &found, &numbers, entries)))
         }
     }

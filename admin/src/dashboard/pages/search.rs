@@ -2,7 +2,7 @@
 
 use axum::extract::{Query, State};
 use gatepost_control_plane::{
-    Failure, KeyRef, PageRequest, Rest, ScanTime, SearchRequest, SearchResults, WebhookFilter,
+    Failure, KeyRef, PageRequest, ProjectFilter, Rest, ScanTime, SearchRequest, SearchResults, WebhookFilter,
 };
 use gatepost_domain::id::{AccountId, EventId, KeyId, ProjectId, WebhookId};
 use gatepost_domain::key::Secret;
@@ -12,6 +12,9 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::keys;
+use super::project_states::ProjectStates;
+use super::projects::project_link;
+use super::webhooks::state_badge;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::Form;
 use crate::dashboard::layout::{self, Page, Section};
@@ -158,7 +161,7 @@ async fn results_page(
                     whole key." }
             }))
         } @else {
-            (results(state, &found, &list, shown).await?)
+            (results(state, visitor, &found, &list, shown).await?)
         }
     };
     let page = Page { title: "Search", section: Section::Search, trail: Vec::new(), project: None, content };
@@ -191,7 +194,7 @@ async fn read_few(
     let needle = text.to_lowercase();
     let matches = |name: &str, id: &str| name.to_lowercase().contains(&needle) || id == text;
     let all = PageRequest::default();
-    let projects = control_plane.projects(&context, None, &all).await?.items;
+    let projects = control_plane.projects(&context, &ProjectFilter::default(), &all).await?.items;
     let projects = projects.into_iter().filter(|project| matches(&project.name, project.id.as_str()));
     let webhooks = control_plane.webhooks(&context, &WebhookFilter::default(), &all).await?.items;
     let webhooks = webhooks.into_iter().filter(|webhook| matches(&webhook.name, webhook.id.as_str()));
@@ -213,10 +216,13 @@ async fn search_keys(
 /// `shown` is the text if it may be in addresses, or else empty: then the search cannot go on.
 async fn results(
     state: &DashboardState,
+    visitor: &Visitor,
     found: &Found,
     list: &SearchedList<'_>,
     shown: &str,
 ) -> Result<Markup, Failure> {
+    let projects = found.webhooks.iter().filter_map(|webhook| webhook.project.clone()).collect();
+    let states = ProjectStates::read(state, visitor, projects).await?;
     let few = html! {
         @if !found.projects.is_empty() {
             section aria-labelledby="projects-heading" {
@@ -227,7 +233,7 @@ async fn results(
         @if !found.webhooks.is_empty() {
             section aria-labelledby="webhooks-heading" {
                 h2 #webhooks-heading { "Webhooks" }
-                (webhook_table(&found.webhooks))
+                (webhook_table(&found.webhooks, &states))
             }
         }
     };
@@ -271,7 +277,7 @@ fn project_table(projects: &[Project]) -> Markup {
         html! {
             @for project in projects {
                 tr {
-                    th scope="row" { a href={ (ROOT) "/projects/" (project.id) } { (project.name) } }
+                    th scope="row" { (project_link(project)) }
                     td { (badge::env(project.env)) }
                     td { (copy::id(project.id.as_str())) }
                 }
@@ -280,7 +286,7 @@ fn project_table(projects: &[Project]) -> Markup {
     )
 }
 
-fn webhook_table(webhooks: &[Webhook]) -> Markup {
+fn webhook_table(webhooks: &[Webhook], states: &ProjectStates) -> Markup {
     table::of(
         "Webhooks",
         &[Text("Name"), Text("State"), Text("Webhook ID")],
@@ -288,7 +294,7 @@ fn webhook_table(webhooks: &[Webhook]) -> Markup {
             @for webhook in webhooks {
                 tr {
                     th scope="row" { a href={ (ROOT) "/webhooks/" (webhook.id) } { (webhook.name) } }
-                    td { (webhook.state().as_str()) }
+                    td { (state_badge(webhook, states.of(webhook.project.as_ref()))) }
                     td { (copy::id(webhook.id.as_str())) }
                 }
             }

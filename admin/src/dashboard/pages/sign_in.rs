@@ -13,7 +13,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::form::{Form, FormFaults, NO_FAULTS};
 use crate::dashboard::frame;
 use crate::dashboard::layout;
 use crate::dashboard::parts::field::{Entries, Field, Input};
@@ -42,7 +42,7 @@ pub(crate) struct SignInQuery {
 
 pub(crate) async fn form(State(state): State<DashboardState>, Query(query): Query<SignInQuery>) -> PageResult {
     if query.link.is_empty() {
-        return Ok(answer::html_page(key_form(&query.next, None)));
+        return Ok(answer::html_page(key_form(&query.next, &NO_FAULTS)));
     }
     Ok(match state.control_plane.peek_sign_in_link(&query.link).await? {
         Some(session) => answer::html_page(link_form(&session, &query)),
@@ -133,8 +133,8 @@ fn client_address(request: &Request) -> IpAddr {
 }
 
 fn refused(next: &str, status: StatusCode, text: &str) -> Response {
-    let fault = FormFault { field: KEY.name.to_owned(), text: format!("{text}.") };
-    (status, answer::html_page(key_form(next, Some(&fault)))).into_response()
+    let faults = FormFaults::one(KEY.name, format!("{text}."));
+    (status, answer::html_page(key_form(next, &faults))).into_response()
 }
 
 fn used_link() -> Response {
@@ -147,9 +147,9 @@ fn used_link() -> Response {
     (StatusCode::GONE, answer::html_page(frame::bare(title, content))).into_response()
 }
 
-fn key_form(next: &str, fault: Option<&FormFault>) -> Markup {
+fn key_form(next: &str, faults: &FormFaults) -> Markup {
     // The value is never shown again, also not after a mistake.
-    let entries = Entries { form: &Form::default(), fault };
+    let entries = Entries { form: &Form::default(), faults };
     frame::bare(
         "Sign in",
         html! {

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use gatepost_control_plane::{DeliveryFilter, DeliveryLimits, Failure, ScanTime, WebhookChange, reason_not_to_send};
-use gatepost_domain::record::{KeyValues, Webhook, WebhookState, WebhookStatus, WhenPaused};
+use gatepost_domain::record::{KeyValues, Status, Webhook, WebhookState, WebhookStatus, WhenPaused};
 use gatepost_domain::time::Timestamp;
 use gatepost_store::WebhookNumbers;
 use maud::{Markup, html};
@@ -33,14 +33,18 @@ pub(crate) async fn live(state: State<DashboardState>, visitor: Visitor, Path(id
 }
 
 async fn live_part(state: DashboardState, visitor: Visitor, id: String) -> Result<Part, Failure> {
-    let webhook = &state.control_plane.webhook(&visitor.context(), &id).await?.record;
+    let found = webhook_frame::read(&state, &visitor, &id).await?;
+    let (webhook, project) = (&found.webhook.record, found.project_status());
     let now = state.control_plane.now();
     let numbers = state.control_plane.webhook_numbers(&visitor.context(), &id).await?;
     let path = format!("{ROOT}/webhooks/{}", webhook.id);
     Ok(Part::open(html! {
         div.heading {
-            h1 { (webhook.name) " " (state_badge(webhook)) }
+            h1 { (webhook.name) " " (state_badge(webhook, project)) }
             @if visitor.may_write() { (actions(webhook, &path)) }
+        }
+        @if project == Status::Inactive {
+            p.notice role="note" { "No event happens in a deleted project any more. What waits for its next attempt is still sent." }
         }
         (state_notice(webhook, now))
         (webhook_pause::notice(&visitor, webhook, numbers.held_until, now))
@@ -182,6 +186,7 @@ fn settings(webhook: &Webhook, now: Timestamp) -> Vec<Fact> {
             html! { @match delivery.key_values { KeyValues::Sent => "as the endpoint may see them", KeyValues::Omitted => "masked" } },
         ),
         ("Attempts", html! { (delivery.schedule().to_seconds().len() + 1) }),
+        ("Delays between them", html! { (delays(&delivery.schedule().to_seconds())) }),
         ("Requests at the same time", or_dash(delivery.max_in_flight.map(|count| html! { (count.get()) }))),
         ("Requests in a second", or_dash(delivery.rate.map(|rate| html! { (rate.get()) }))),
         (
@@ -191,6 +196,17 @@ fn settings(webhook: &Webhook, now: Timestamp) -> Vec<Fact> {
         ("Created", time::relative(webhook.stamps.created_at, now)),
         ("Changed", time::relative(webhook.stamps.updated_at, now)),
     ]
+}
+
+/// Returns delays as people write them.
+fn delays(seconds: &[u64]) -> String {
+    let text = |seconds: &u64| match *seconds {
+        days if days % 86_400 == 0 => format!("{} d", days / 86_400),
+        hours if hours % 3600 == 0 => format!("{} h", hours / 3600),
+        minutes if minutes % 60 == 0 => format!("{} min", minutes / 60),
+        seconds => format!("{seconds} s"),
+    };
+    seconds.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 pub(crate) async fn pause(state: State<DashboardState>, visitor: Visitor, id: Path<String>) -> PageResult {

@@ -1,7 +1,7 @@
 //! Changing the settings of a webhook.
 
 use axum::extract::{Path, State};
-use gatepost_control_plane::Failure;
+use gatepost_control_plane::{Failure, both};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::UserSecret;
 use maud::{Markup, html};
@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::webhook_frame::{self, WebhookAndProject};
 use super::{webhook_form, webhook_new, webhook_ping};
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::form::{Form, FormFaults, NO_FAULTS};
 use crate::dashboard::parts::field::Entries;
 use crate::dashboard::parts::time;
 use crate::dashboard::root::ROOT;
@@ -27,7 +27,13 @@ pub(crate) async fn edit(State(state): State<DashboardState>, visitor: Visitor, 
     visitor.caller().require_write()?;
     let found = webhook_frame::read(&state, &visitor, &id).await?;
     let form = saved_form(&state, &found)?;
-    Ok(answer::html_page(edit_page(&state, &visitor, &found, Entries { form: &form, fault: None }, Extra::default())))
+    Ok(answer::html_page(edit_page(
+        &state,
+        &visitor,
+        &found,
+        Entries { form: &form, faults: &NO_FAULTS },
+        Extra::default(),
+    )))
 }
 
 /// Tests the endpoint, or saves the settings unless someone else has changed them since the form was drawn.
@@ -47,16 +53,22 @@ pub(crate) async fn update(
     match done {
         Ok(None) => Ok(answer::see_other(&format!("/webhooks/{id}"))),
         Ok(test) => {
-            let entries = Entries { form: &form, fault: None };
+            let entries = Entries { form: &form, faults: &NO_FAULTS };
             Ok(answer::html_page(edit_page(&state, &visitor, &found, entries, Extra { test, ..Extra::default() })))
         }
         Err(Failure::Refused(problem)) if problem.code == ErrorCode::PreconditionFailed => {
             let extra = Extra { conflict: Some(changed_meanwhile(&state, &found, &form)?), ..Extra::default() };
-            Ok(answer::faulty_form(edit_page(&state, &visitor, &found, Entries { form: &form, fault: None }, extra)))
+            Ok(answer::faulty_form(edit_page(
+                &state,
+                &visitor,
+                &found,
+                Entries { form: &form, faults: &NO_FAULTS },
+                extra,
+            )))
         }
         Err(failure) => {
-            let fault = FormFault::of(failure)?;
-            let entries = Entries { form: &form, fault: Some(&fault) };
+            let faults = FormFaults::of(failure)?;
+            let entries = Entries { form: &form, faults: &faults };
             Ok(answer::faulty_form(edit_page(&state, &visitor, &found, entries, Extra::default())))
         }
     }
@@ -69,7 +81,10 @@ async fn save(
     form: &Form,
 ) -> Result<(), Failure> {
     let webhook = &found.webhook.record;
-    let change = webhook_form::parse_change(form, webhook)?;
+    let (change, read) = webhook_form::parse_change(form, webhook);
+    if read.is_err() {
+        both(read, state.control_plane.check_webhook_change(&visitor.context(), webhook, &change).await)?;
+    }
     state.control_plane.update_webhook(&visitor.context_at(form.version()), webhook.id.as_str(), change).await?;
     Ok(())
 }
@@ -82,13 +97,15 @@ async fn test(
     form: &Form,
 ) -> Result<Markup, Failure> {
     let stored = state.control_plane.webhook_values(&found.webhook.record)?;
-    let mut headers = webhook_form::parse_headers(form)?;
-    for (name, value) in headers.iter_mut().filter(|(_, value)| *value == UserSecret::MASK) {
-        let own = stored.headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name));
-        if let Some((_, own)) = own {
-            *value = own.expose().to_owned();
+    let headers = webhook_form::parse_headers(form).map(|mut headers| {
+        for (name, value) in headers.iter_mut().filter(|(_, value)| *value == UserSecret::MASK) {
+            let own = stored.headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name));
+            if let Some((_, own)) = own {
+                *value = own.expose().to_owned();
+            }
         }
-    }
+        headers
+    });
     webhook_ping::test_connection(state, visitor, form, headers).await
 }
 

@@ -8,7 +8,7 @@ use gatepost_store::Versioned;
 use maud::{Markup, html};
 
 use super::webhook_topics;
-use crate::dashboard::form::Form;
+use crate::dashboard::form::{FaultCollector, Form};
 use crate::dashboard::parts::field::{Entries, Field, Input};
 use crate::http::json;
 
@@ -38,8 +38,9 @@ const TOKEN: Field = Field::text(
 );
 const SCHEDULE: Field = Field::text(
     "retrySchedule",
-    "Delays between attempts, in seconds",
-    "Such as 5, 300, 1800. Empty for ten attempts over three days.",
+    "Delays between attempts",
+    "Such as 5, 300, 1800, or 5s, 5m, 1h: up to 19, for 20 attempts, over 7 days at most. Empty for ten attempts over three \
+     days.",
 );
 const IN_FLIGHT: Field =
     Field::text("maxInFlight", "Requests at the same time", "1 to 16. Empty for 16.").with_input(Input::Number);
@@ -56,44 +57,49 @@ pub(crate) fn empty_form() -> Form {
 }
 
 /// Parses a new webhook of a project.
-pub(crate) fn parse_new(form: &Form, project: &str) -> Result<NewWebhook, Failure> {
+pub(crate) fn parse_new(form: &Form, project: &str) -> (NewWebhook, Result<(), Failure>) {
+    let mut faults = FaultCollector::default();
     let is_of_account = form.text("events") == "account";
-    Ok(NewWebhook {
+    let new = NewWebhook {
         name: form.filled("name"),
         account: None,
         project: (!is_of_account).then(|| project.to_owned()),
         url: form.filled("url"),
         topics: topics(form),
         method: form.filled("httpMethod"),
-        headers: parse_headers(form)?,
+        headers: faults.value_of(parse_headers(form)),
         status: Some(if is_on(form, "live") { "live" } else { "paused" }.to_owned()),
         static_token: match (is_on(form, "theauthapiSignature"), form.filled("theauthapiToken")) {
             (false, _) => None,
             (true, None) => Some(TokenRequest::On),
             (true, Some(token)) => Some(TokenRequest::Chosen(token)),
         },
-        delivery: parse_delivery(form)?,
-    })
+        delivery: parse_delivery(form, &mut faults),
+    };
+    (new, faults.finish())
 }
 
 /// Parses the change of a webhook. A token is never generated here, because it could not be shown.
-pub(crate) fn parse_change(form: &Form, webhook: &Webhook) -> Result<WebhookChange, Failure> {
+pub(crate) fn parse_change(form: &Form, webhook: &Webhook) -> (WebhookChange, Result<(), Failure>) {
+    let mut faults = FaultCollector::default();
     let is_token_sent = is_on(form, "theauthapiSignature");
     let token = form.filled("theauthapiToken").filter(|_| is_token_sent);
     if is_token_sent && token.is_none() && webhook.static_token.is_none() {
-        return Err(Failure::invalid("theauthapiToken: must be typed, because the webhook has none yet"));
+        let missing = Err(Failure::invalid("theauthapiToken: must be typed, because the webhook has none yet"));
+        faults.value_of::<()>(missing);
     }
-    Ok(WebhookChange {
+    let change = WebhookChange {
         name: Some(form.text("name").to_owned()),
         url: Some(form.text("url").to_owned()),
         topics: Some(topics(form)),
         method: form.filled("httpMethod"),
-        headers: Some(parse_headers(form)?),
+        headers: Some(faults.value_of(parse_headers(form))),
         is_token_sent: Some(is_token_sent),
         token,
-        delivery: parse_delivery(form)?,
+        delivery: parse_delivery(form, &mut faults),
         ..WebhookChange::default()
-    })
+    };
+    (change, faults.finish())
 }
 
 fn is_on(form: &Form, name: &str) -> bool {
@@ -106,17 +112,15 @@ fn topics(form: &Form) -> Vec<String> {
 
 /// Parses the rows of headers. A row may also have all of them as JSON, pasted from elsewhere.
 pub(crate) fn parse_headers(form: &Form) -> Result<BTreeMap<String, String>, Failure> {
-    let mut headers = BTreeMap::new();
+    let (mut headers, mut faults) = (BTreeMap::new(), FaultCollector::default());
     for (name, value) in header_rows(form)? {
         if name.is_empty() {
-            return Err(Failure::invalid("customHeaders: a value has no name"));
-        }
-        if let Some(first) = headers.insert(name.clone(), value) {
-            drop(first);
-            return Err(Failure::invalid(format!("customHeaders: {name} is there twice")));
+            faults.value_of::<()>(Err(Failure::invalid("customHeaders: a value has no name")));
+        } else if headers.insert(name.clone(), value).is_some() {
+            faults.value_of::<()>(Err(Failure::invalid(format!("customHeaders: {name} is there twice"))));
         }
     }
-    Ok(headers)
+    faults.finish().map(|()| headers)
 }
 
 fn header_rows(form: &Form) -> Result<Vec<(String, String)>, Failure> {
@@ -139,25 +143,38 @@ fn parse_pasted(text: &str) -> Result<Vec<(String, String)>, Failure> {
     members.iter().map(row).collect::<Option<_>>().ok_or_else(not_headers)
 }
 
-fn parse_delivery(form: &Form) -> Result<DeliveryRequest, Failure> {
-    let number = |name| Ok::<_, Failure>(form.ranged_number(name)?.map_or(Patch::Null, Patch::Value));
+fn parse_delivery(form: &Form, faults: &mut FaultCollector) -> DeliveryRequest {
+    let number = |name| form.ranged_number(name).map_or(Patch::Null, Patch::Value);
     let kinds = if is_on(form, "v1a") { &SignatureKind::ALL[..] } else { &SignatureKind::ALL[..1] };
-    Ok(DeliveryRequest {
-        retry_schedule: parse_schedule(form)?,
-        max_in_flight: number("maxInFlight")?,
-        rate_per_second: number("ratePerSecond")?,
+    DeliveryRequest {
+        retry_schedule: faults.value_of(parse_schedule(form)),
+        max_in_flight: number("maxInFlight"),
+        rate_per_second: number("ratePerSecond"),
         omit_secrets: Some(is_on(form, "omitSecrets")),
         signatures: Some(kinds.iter().map(|kind| kind.as_str().to_owned()).collect()),
         when_paused: form.filled("whenPaused"),
-    })
+    }
 }
 
 fn parse_schedule(form: &Form) -> Result<Patch<Vec<u64>>, Failure> {
     let Some(text) = form.filled("retrySchedule") else { return Ok(Patch::Null) };
-    let delays: Result<Vec<u64>, _> =
-        text.split([',', ' ']).filter(|delay| !delay.is_empty()).map(str::parse).collect();
-    let invalid = |_| Failure::invalid("retrySchedule: must be whole numbers with commas between them");
-    delays.map(Patch::Value).map_err(invalid)
+    let delays = text.split(|letter: char| letter == ',' || letter.is_whitespace()).filter(|delay| !delay.is_empty());
+    let delays: Option<Vec<u64>> = delays.map(parse_delay).collect();
+    let invalid = "retrySchedule: must be whole numbers with commas between them, in seconds or with s, m, h or d";
+    delays.map(Patch::Value).ok_or_else(|| Failure::invalid(invalid))
+}
+
+/// Parses a delay in seconds, or with a unit.
+fn parse_delay(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(seconds)
 }
 
 /// Returns the form of a webhook, with its whole URL and masks in place of the values of its headers.
@@ -229,12 +246,12 @@ fn headers(entries: Entries<'_>) -> Markup {
     let form = entries.form;
     let typed = header_rows(form).unwrap_or_else(|_| raw_rows(form));
     let shown = (typed.len() + EMPTY_ROWS).min(MAX_HEADER_ROWS);
-    let fault = entries.fault.filter(|fault| fault.field == "customHeaders");
+    let faults = entries.faults.of_field("customHeaders");
     html! {
-        fieldset.faulty[fault.is_some()] {
+        fieldset.faulty[!faults.is_empty()] {
             legend { "Custom Headers " span.required { "(optional)" } }
             p.hint { "Sent with every request. Never send passwords of people. Values are stored encrypted, and shown as … from then on. JSON pasted into a name is taken apart." }
-            @if let Some(fault) = fault { p.fault { (fault.text) } }
+            @for fault in faults { p.fault { (fault.text) } }
             @for row in 0..shown { (header_row(row, typed.get(row))) }
             @if shown < MAX_HEADER_ROWS {
                 details.more {
@@ -268,7 +285,7 @@ fn header_row(row: usize, typed: Option<&(String, String)>) -> Markup {
 /// Shows the settings that few webhooks need.
 pub(crate) fn more_fields(entries: Entries<'_>) -> Markup {
     let names = ["theauthapiToken", "retrySchedule", "maxInFlight", "ratePerSecond", "whenPaused"];
-    let is_open = entries.fault.is_some_and(|fault| names.contains(&fault.field.as_str()));
+    let is_open = names.iter().any(|name| !entries.faults.of_field(name).is_empty());
     html! {
         details.more open[is_open] {
             summary { "Signatures and pace" }

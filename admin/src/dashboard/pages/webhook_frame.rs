@@ -1,7 +1,7 @@
 //! What the pages about one webhook share: reading it with its project, and the pages above.
 
 use gatepost_control_plane::Failure;
-use gatepost_domain::record::{Project, Webhook};
+use gatepost_domain::record::{Project, Status, Webhook};
 use gatepost_store::Versioned;
 use maud::Markup;
 
@@ -13,6 +13,13 @@ use crate::dashboard::visitor::Visitor;
 pub(crate) struct WebhookAndProject {
     pub(crate) webhook: Versioned<Webhook>,
     pub(crate) project: Option<Project>,
+}
+
+impl WebhookAndProject {
+    /// Returns the state of the project; that of an active one if the webhook receives the events of the whole account.
+    pub(crate) fn project_status(&self) -> Status {
+        self.project.as_ref().map_or(Status::Active, |project| project.status)
+    }
 }
 
 /// Reads a webhook and its project.

@@ -1,7 +1,7 @@
 //! Creating a webhook: the form, *Test Connection*, and the signing secret, shown once.
 
 use axum::extract::{Path, State};
-use gatepost_control_plane::{Failure, NewWebhook};
+use gatepost_control_plane::{Failure, both};
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{Project, Webhook};
 use maud::{Markup, html};
@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::webhook_frame::{self, WebhookAndProject};
 use super::{webhook_form, webhook_ping};
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::form::{Form, FormFaults, NO_FAULTS};
 use crate::dashboard::layout;
 use crate::dashboard::one_time::{self, Shown};
 use crate::dashboard::parts::copy;
@@ -26,7 +26,7 @@ pub(crate) async fn new(State(state): State<DashboardState>, visitor: Visitor, P
     visitor.caller().require_write()?;
     let project = state.control_plane.active_project(&visitor.context(), Some(&id)).await?;
     let form = webhook_form::empty_form();
-    Ok(answer::html_page(new_page(&state, &visitor, &project, Entries { form: &form, fault: None }, None)))
+    Ok(answer::html_page(new_page(&state, &visitor, &project, Entries { form: &form, faults: &NO_FAULTS }, None)))
 }
 
 /// Tests the endpoint, or creates the webhook and shows its signing secret once.
@@ -45,23 +45,26 @@ pub(crate) async fn create(
     match done {
         Ok(page) => Ok(answer::html_page(page)),
         Err(failure) => {
-            let fault = FormFault::of(failure)?;
-            let entries = Entries { form: &form, fault: Some(&fault) };
+            let faults = FormFaults::of(failure)?;
+            let entries = Entries { form: &form, faults: &faults };
             Ok(answer::faulty_form(new_page(&state, &visitor, &project, entries, None)))
         }
     }
 }
 
 async fn test(state: &DashboardState, visitor: &Visitor, project: &Project, form: &Form) -> Result<Markup, Failure> {
-    let result = webhook_ping::test_connection(state, visitor, form, webhook_form::parse_headers(form)?).await?;
-    Ok(new_page(state, visitor, project, Entries { form, fault: None }, Some(result)))
+    let result = webhook_ping::test_connection(state, visitor, form, webhook_form::parse_headers(form)).await?;
+    Ok(new_page(state, visitor, project, Entries { form, faults: &NO_FAULTS }, Some(result)))
 }
 
 async fn save(state: &DashboardState, visitor: &Visitor, project: &Project, form: &Form) -> Result<Markup, Failure> {
     let control_plane = &state.control_plane;
-    let new: Result<NewWebhook, Failure> = webhook_form::parse_new(form, project.id.as_str());
+    let (new, read) = webhook_form::parse_new(form, project.id.as_str());
     let made = one_time::make_once(state, visitor.context(), form, |context| async move {
-        let created = control_plane.create_webhook(&context, new?).await?;
+        if read.is_err() {
+            both(read, control_plane.check_new_webhook(&context, new.clone()).await)?;
+        }
+        let created = control_plane.create_webhook(&context, new).await?;
         let secret = created.secret.unwrap_or_else(|| Secret::new(String::new()));
         Ok(Shown { id: created.webhook.record.id.to_string(), secret })
     });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gatepost_control_plane::{Failure, PingRequest, PingResult};
+use gatepost_control_plane::{Failure, PingRequest, PingResult, both};
 use gatepost_domain::id::EventId;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::WebhookUrl;
@@ -30,8 +30,15 @@ pub(crate) async fn test_connection(
     state: &DashboardState,
     visitor: &Visitor,
     form: &Form,
-    headers: BTreeMap<String, String>,
+    headers: Result<BTreeMap<String, String>, Failure>,
 ) -> Result<Markup, Failure> {
+    let headers = match headers {
+        Ok(headers) => headers,
+        Err(failure) => {
+            let checked = state.control_plane.check_webhook_url(form.filled("url").as_deref()).await;
+            both(checked, Err(failure))?.1
+        }
+    };
     let id = EventId::generate_in(visitor.caller().account.partition(), &mut os_rng());
     let body = webhook_requests::encode_ping(&id, state.control_plane.now());
     let method = form.filled("httpMethod").unwrap_or_else(|| "POST".to_owned());

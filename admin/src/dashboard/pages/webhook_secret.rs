@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::webhook_frame::{self, WebhookAndProject};
 use super::webhook_new;
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::form::{Form, FormFaults, NO_FAULTS};
 use crate::dashboard::one_time::{self, Shown};
 use crate::dashboard::parts::field::Entries;
 use crate::dashboard::parts::time;
@@ -34,7 +34,7 @@ pub(crate) async fn confirm_rotate(
     visitor.caller().require_write()?;
     let found = webhook_frame::read(&state, &visitor, &id).await?;
     let form = Form::with([("overlap", DEFAULT_OVERLAP.to_owned())]);
-    Ok(answer::html_page(rotate_page(&visitor, &found, Entries { form: &form, fault: None })))
+    Ok(answer::html_page(rotate_page(&visitor, &found, Entries { form: &form, faults: &NO_FAULTS })))
 }
 
 /// Gives a webhook a new signing secret, and shows it once.
@@ -58,8 +58,8 @@ pub(crate) async fn rotate(
             Ok(answer::html_page(rotated_page(&state, &visitor, &found, &shown)))
         }
         Err(failure) => {
-            let fault = FormFault::of(failure)?;
-            Ok(answer::faulty_form(rotate_page(&visitor, &found, Entries { form: &form, fault: Some(&fault) })))
+            let faults = FormFaults::of(failure)?;
+            Ok(answer::faulty_form(rotate_page(&visitor, &found, Entries { form: &form, faults: &faults })))
         }
     }
 }

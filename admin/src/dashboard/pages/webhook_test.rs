@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::webhook_frame::{self, WebhookAndProject};
 use super::webhook_ping;
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::form::{Form, FormFaults, NO_FAULTS};
 use crate::dashboard::parts::copy;
 use crate::dashboard::parts::field::Entries;
 use crate::dashboard::root::ROOT;
@@ -22,7 +22,7 @@ pub(crate) async fn form(State(state): State<DashboardState>, visitor: Visitor, 
     let found = webhook_frame::read(&state, &visitor, &id).await?;
     let first = found.webhook.record.topics.first().map_or("", |topic| topic.as_str());
     let form = Form::with([("topic", first.to_owned())]);
-    Ok(answer::html_page(test_page(&visitor, &found, Entries { form: &form, fault: None }, None)))
+    Ok(answer::html_page(test_page(&visitor, &found, Entries { form: &form, faults: &NO_FAULTS }, None)))
 }
 
 /// Sends a sample of the chosen event, once.
@@ -34,7 +34,7 @@ pub(crate) async fn send(
 ) -> PageResult {
     let found = webhook_frame::read(&state, &visitor, &id).await?;
     let webhook = &found.webhook.record;
-    let entries = Entries { form: &form, fault: None };
+    let entries = Entries { form: &form, faults: &NO_FAULTS };
     let (context, topic) = (visitor.context(), form.text("topic"));
     let sent = state.control_plane.test_webhook(&context, &id, Some(topic), webhook_requests::encode_sample);
     match sent.await {
@@ -48,8 +48,8 @@ pub(crate) async fn send(
 }
 
 fn faulty(visitor: &Visitor, found: &WebhookAndProject, form: &Form, failure: Failure) -> PageResult {
-    let fault = FormFault::of(failure)?;
-    Ok(answer::faulty_form(test_page(visitor, found, Entries { form, fault: Some(&fault) }, None)))
+    let faults = FormFaults::of(failure)?;
+    Ok(answer::faulty_form(test_page(visitor, found, Entries { form, faults: &faults }, None)))
 }
 
 fn result_of(webhook: &Webhook, result: &WebhookTestResult) -> Markup {

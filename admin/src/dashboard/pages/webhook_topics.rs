@@ -21,11 +21,11 @@ enum Value {
 
 /// Shows the check boxes. At least one is needed, so that they are not folded.
 pub(crate) fn selection(entries: Entries<'_>) -> Markup {
-    let fault = entries.fault.filter(|fault| fault.field == "topics");
+    let faults = entries.faults.of_field("topics");
     html! {
-        fieldset.faulty[fault.is_some()] {
+        fieldset.faulty[!faults.is_empty()] {
             legend { "Events selection" span.required { " required" } }
-            @if let Some(fault) = fault { p.fault { (fault.text) } }
+            @for fault in faults { p.fault { (fault.text) } }
             details.more open {
                 summary { "+ Add Events" }
                 p.hint { "A webhook gets the value of a key only if an admin chose its endpoint and it uses https. Others get the ID." }

@@ -37,7 +37,7 @@ pub(crate) async fn list(
         @if found.items.is_empty() && is_first {
             (none_yet())
         } @else {
-            (table(&state, &visitor, &found.items).await)
+            (table(&state, &visitor, &project, &found.items).await)
             (pager::links(&format!("{ROOT}/projects/{}/webhooks", project.id), is_first, found.next.as_deref()))
         }
     };
@@ -58,7 +58,7 @@ pub(crate) async fn section(state: &DashboardState, visitor: &Visitor, project: 
             @if newest.is_empty() {
                 (none_yet())
             } @else {
-                (table(state, visitor, &newest).await)
+                (table(state, visitor, project, &newest).await)
                 @if newest.len() < all.items.len() {
                     p { a href={ (ROOT) "/projects/" (project.id) "/webhooks" } { "All " (all.items.len()) " webhooks" } }
                 }
@@ -87,7 +87,7 @@ fn none_yet() -> Markup {
     )
 }
 
-async fn table(state: &DashboardState, visitor: &Visitor, webhooks: &[Webhook]) -> Markup {
+async fn table(state: &DashboardState, visitor: &Visitor, project: &Project, webhooks: &[Webhook]) -> Markup {
     let (now, numbers) = (state.control_plane.now(), numbers_of(state, visitor, webhooks).await);
     table::of(
         "Webhooks",
@@ -101,7 +101,7 @@ async fn table(state: &DashboardState, visitor: &Visitor, webhooks: &[Webhook]) 
                     }
                     td { code { (webhook.url.masked) } }
                     td { (webhook.method) }
-                    td { (state_badge(webhook)) }
+                    td { (state_badge(webhook, webhook.project.as_ref().map_or(Status::Active, |_| project.status))) }
                     td { (facts::or_dash(numbers.and_then(|numbers| success(&numbers)))) }
                     td { (time::relative(webhook.stamps.created_at, now)) }
                 }
@@ -124,7 +124,11 @@ pub(crate) fn success(numbers: &WebhookNumbers) -> Option<Markup> {
     Some(html! { (percent) " % of " (number::count(attempts, "attempt", "attempts")) })
 }
 
-pub(crate) fn state_badge(webhook: &Webhook) -> Markup {
+/// Shows the state of a webhook: no event happens in a deleted project.
+pub(crate) fn state_badge(webhook: &Webhook, project: Status) -> Markup {
+    if project == Status::Inactive {
+        return badge::state(Tone::Bad, "Project deleted");
+    }
     match webhook.state() {
         WebhookState::Live => badge::state(Tone::Good, "Live"),
         WebhookState::Failing => badge::state(Tone::Warning, "Failing"),

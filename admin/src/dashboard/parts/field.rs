@@ -2,13 +2,13 @@
 
 use maud::{Markup, html};
 
-use crate::dashboard::form::{Form, FormFault};
+use crate::dashboard::form::{Form, FormFault, FormFaults};
 
 /// A form that is shown: its entries and what is wrong with them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entries<'a> {
     pub(crate) form: &'a Form,
-    pub(crate) fault: Option<&'a FormFault>,
+    pub(crate) faults: &'a FormFaults,
 }
 
 /// A field of one line or of several.
@@ -52,31 +52,38 @@ impl Field {
 }
 
 impl Entries<'_> {
-    /// Shows what is wrong with the form, unless a field of `own` shows it.
+    /// Shows what is wrong with the form, except what a field of `own` shows.
     pub(crate) fn summary(&self, own: &[Field]) -> Markup {
+        let marked = own.iter().filter(|field| self.faults.iter().any(|fault| field.is_about(fault))).count();
+        let is_marked = |fault: &&FormFault| own.iter().any(|field| field.is_about(fault));
         html! {
-            @if let Some(fault) = self.fault {
-                @let is_shown = own.iter().any(|field| field.is_about(fault));
+            @if !self.faults.is_empty() {
                 div.fault-summary role="alert" {
-                    @if is_shown { "Please correct the marked field." } @else { (with_field(fault)) }
+                    @match marked {
+                        0 => {},
+                        1 => p { "Please correct the marked field." },
+                        _ => p { "Please correct the " (marked) " marked fields." },
+                    }
+                    @for fault in self.faults.iter().filter(|fault| !is_marked(fault)) { p { (with_field(fault)) } }
                 }
             }
         }
     }
 
     pub(crate) fn field(&self, field: &Field) -> Markup {
-        let fault = self.fault.filter(|fault| field.is_about(fault));
+        let faults: Vec<&FormFault> = self.faults.iter().filter(|fault| field.is_about(fault)).collect();
+        let is_faulty = !faults.is_empty();
         let (hint_id, fault_id) = (format!("{}-hint", field.name), format!("{}-fault", field.name));
-        let described = [(!field.hint.is_empty()).then_some(&hint_id), fault.map(|_| &fault_id)];
+        let described = [(!field.hint.is_empty()).then_some(&hint_id), is_faulty.then_some(&fault_id)];
         let described = described.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ");
         let described = Some(described).filter(|ids| !ids.is_empty());
-        let invalid = fault.map(|_| "true");
+        let invalid = is_faulty.then_some("true");
         html! {
-            div.field.faulty[fault.is_some()] {
+            div.field.faulty[is_faulty] {
                 label for=(field.name) { (field.label) @if field.is_required { span.required { " required" } } }
                 (self.input(field, described, invalid))
                 @if !field.hint.is_empty() { p.hint id=(hint_id) { (field.hint) } }
-                @if let Some(fault) = fault { p.fault id=(fault_id) { (fault.text) } }
+                @if is_faulty { div id=(fault_id) { @for fault in faults { p.fault { (fault.text) } } } }
             }
         }
     }

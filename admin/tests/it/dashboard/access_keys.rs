@@ -30,7 +30,12 @@ async fn value_of_an_access_key_is_shown_once_and_sees_what_was_chosen() {
     assert_eq!(made.post("/access-keys", json!({"name": "x"})).await.0, 403, "its role is user");
     let list = browser.get("/dashboard/access-keys").await.body;
     assert!(list.contains("&lt;b&gt;CI&lt;/b&gt;") && !list.contains("<b>CI") && !list.contains(&value), "{list}");
-    assert!(list.contains("one project") && list.contains("by <span") && list.contains(">yours<"), "{list}");
+    assert!(
+        list.contains(&format!("/dashboard/projects/{project}\""))
+            && list.contains("by <span")
+            && list.contains(">yours<"),
+        "{list}"
+    );
     for (field, entry, fault) in [
         ("role", "owner", "must be admin, user or viewer"),
         ("expiry", "2001-01-01", "Is in the past"),

@@ -78,7 +78,7 @@ async fn files_that_cannot_be_read_are_explained() {
     let mut browser = Browser::new(&fixture);
     browser.sign_in(&admin.access_key).await;
     for (fields, file, fault) in [
-        (&[][..], &b""[..], "<div class=\"fault-summary\" role=\"alert\">The file is empty."),
+        (&[][..], &b""[..], "<div class=\"fault-summary\" role=\"alert\"><p>The file is empty."),
         (&[("projectId", "prj_00nothing")][..], b"key\nabc", "there is no such project"),
     ] {
         let page = browser.upload(PATH, fields, "keys.csv", file).await;

@@ -53,8 +53,9 @@ async fn a_refusal_is_explained_and_the_key_is_not_shown_again() {
     assert!(page.contains(r#"value="198.51.100.7""#) && page.contains(r#"value="/items?page=2""#), "{page}");
     assert_eq!(
         page.matches("Not checked").count() + page.matches(">Passed<").count() + page.matches(">Refused<").count(),
-        14
+        11
     );
+    assert!(page.contains("Checks that were not reached") && page.contains("Origin, Limits, First use."), "{page}");
     let fields = [("key", value.as_str()), ("ip", "192.0.2.7")];
     let page = browser.post("/dashboard/explain", &fields).await.body;
     assert!(page.contains("The request passes"), "{page}");

@@ -9,7 +9,7 @@ use super::fields::KeyFields;
 use super::key_ref::KeyRef;
 use super::new_value::parse_chosen_value;
 use crate::control_plane::ControlPlane;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, both};
 use crate::request_context::{MemberPolicy, RequestContext};
 use crate::update::{Edit, Replacement};
 use crate::use_cases::patch::Patch;
@@ -64,9 +64,8 @@ impl ControlPlane {
             if change.changes_status_only() && status == found.status {
                 return Ok(Edit::Unchanged);
             }
-            let mut record = ApiKey { status, ..found.clone() };
-            change.fields.clone().apply(&mut record)?;
-            let secret = self.parse_new_value(found, key_ref, change)?;
+            let (mut record, secret) = self.apply_fields(found, key_ref, change)?;
+            record.status = status;
             if let Some(value) = &secret {
                 record.digests = vec![KeyDigest::current(self.store.envelope().digest(value.expose()))];
                 record.mask = key::mask(value.expose());
@@ -75,6 +74,21 @@ impl ControlPlane {
             Ok(Edit::Replace(Box::new(Replacement { action, record, secret, stored_response: None })))
         })
         .await
+    }
+
+    /// Checks the members of a change without making it.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub fn check_key_change(&self, key: &ApiKey, key_ref: &KeyRef, change: &KeyChange) -> Result<()> {
+        self.apply_fields(key, key_ref, change).map(drop)
+    }
+
+    /// Returns a key with the members of a change, and its new value if it gets one.
+    fn apply_fields(&self, key: &ApiKey, key_ref: &KeyRef, change: &KeyChange) -> Result<(ApiKey, Option<Secret>)> {
+        let mut changed = key.clone();
+        let applied = change.fields.clone().apply(&mut changed);
+        both(applied, self.parse_new_value(key, key_ref, change)).map(|((), secret)| (changed, secret))
     }
 
     /// Activates a revoked key. It keeps the time of its first use.

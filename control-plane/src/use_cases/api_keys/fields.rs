@@ -10,7 +10,7 @@ use gatepost_domain::record::{ApiKey, Metadata, Quota, RateLimit};
 use gatepost_domain::window::Period;
 use ipnet::IpNet;
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, all, both};
 use crate::use_cases::patch::Patch;
 use crate::use_cases::text;
 use crate::use_cases::update_rules::merge_aliases;
@@ -72,29 +72,39 @@ pub struct QuotaFields {
 
 impl KeyFields {
     /// Applies all members to a key but its value.
+    ///
+    /// # Errors
+    /// A refusal with all members that are wrong. Then the key has only some of the others.
     pub(super) fn apply(self, key: &mut ApiKey) -> Result<()> {
-        match self.name {
-            Patch::Absent => {}
-            Patch::Null => return Err(Failure::invalid("name: must not be empty")),
-            Patch::Value(name) => key.name = text::parse_name(Some(name))?,
-        }
-        self.metadata.apply_or_default(&mut key.metadata, parse_metadata)?;
-        self.custom_account_id.apply_to(&mut key.custom_account_id, |id| text::check_text("customAccountId", id))?;
-        self.custom_user_id.apply_to(&mut key.custom_user_id, |id| text::check_text("customUserId", id))?;
-        let expiry = [
-            self.expiry.try_map(|text| text::parse_timestamp("expiry", &text))?,
-            self.expires_at.try_map(|text| text::parse_timestamp("expiresAt", &text))?,
-        ];
-        key.expires_at = merge_aliases(["expiry", "expiresAt"], expiry, key.expires_at)?;
-        let limits = [self.rate_limit.try_map(parse_rate_limit)?, self.flat_limit.merge_with(key.rate_limit)?];
-        let limit = merge_aliases(["rateLimitConfigs", "rateLimit and rateLimitTtl"], limits, key.rate_limit)?;
-        key.set_rate_limit(limit);
-        let mut new_quota = key.quota;
-        self.quota.apply_to(&mut new_quota, parse_quota)?;
-        key.set_quota(new_quota);
-        self.permissions.apply_or_default(&mut key.permissions, parse_permissions)?;
-        self.allowed_domains.apply_or_default(&mut key.allowed_domains, parse_allowed_domains)?;
-        self.allowed_ips.apply_or_default(&mut key.allowed_ips, parse_allowed_ips)
+        let name = match self.name {
+            Patch::Absent => Ok(()),
+            Patch::Null => Err(Failure::invalid("name: must not be empty")),
+            Patch::Value(name) => text::parse_name(Some(name)).map(|name| key.name = name),
+        };
+        let expiry = both(
+            self.expiry.try_map(|text| text::parse_timestamp("expiry", &text)),
+            self.expires_at.try_map(|text| text::parse_timestamp("expiresAt", &text)),
+        );
+        let expiry = expiry.and_then(|(expiry, expires_at)| {
+            merge_aliases(["expiry", "expiresAt"], [expiry, expires_at], key.expires_at)
+        });
+        let limits = both(self.rate_limit.try_map(parse_rate_limit), self.flat_limit.merge_with(key.rate_limit));
+        let limit = limits.and_then(|(limit, flat)| {
+            merge_aliases(["rateLimitConfigs", "rateLimit and rateLimitTtl"], [limit, flat], key.rate_limit)
+        });
+        let mut quota = key.quota;
+        all([
+            name,
+            self.metadata.apply_or_default(&mut key.metadata, parse_metadata),
+            self.custom_account_id.apply_to(&mut key.custom_account_id, |id| text::check_text("customAccountId", id)),
+            self.custom_user_id.apply_to(&mut key.custom_user_id, |id| text::check_text("customUserId", id)),
+            expiry.map(|expires_at| key.expires_at = expires_at),
+            limit.map(|limit| key.set_rate_limit(limit)),
+            self.quota.apply_to(&mut quota, parse_quota).map(|()| key.set_quota(quota)),
+            self.permissions.apply_or_default(&mut key.permissions, parse_permissions),
+            self.allowed_domains.apply_or_default(&mut key.allowed_domains, parse_allowed_domains),
+            self.allowed_ips.apply_or_default(&mut key.allowed_ips, parse_allowed_ips),
+        ])
     }
 }
 
@@ -122,19 +132,20 @@ impl FlatLimit {
 }
 
 fn parse_rate_limit(fields: RateLimitFields) -> Result<RateLimit> {
-    let window_s = fields.window_s.filter(|window_s| (1.0..=MAX_WINDOW_S).contains(window_s)).ok_or_else(|| {
-        Failure::invalid(format!("rateLimitTtl: must be a number of seconds from 1 to {MAX_WINDOW_S}"))
-    })?;
-    Ok(RateLimit {
-        limit: parse_limit("rateLimit", fields.limit)?,
-        window: Duration::from_millis(Duration::from_secs_f64(window_s).as_millis() as u64),
-    })
+    let window_s = fields
+        .window_s
+        .filter(|window_s| (1.0..=MAX_WINDOW_S).contains(window_s))
+        .ok_or_else(|| Failure::invalid(format!("rateLimitTtl: must be a number of seconds from 1 to {MAX_WINDOW_S}")));
+    let (limit, window_s) = both(parse_limit("rateLimit", fields.limit), window_s)?;
+    let window = Duration::from_millis(Duration::from_secs_f64(window_s).as_millis() as u64);
+    Ok(RateLimit { limit, window })
 }
 
 fn parse_quota(fields: QuotaFields) -> Result<Quota> {
     let period = fields.period.as_deref().and_then(Period::parse);
-    let period = period.ok_or_else(|| Failure::invalid("quota.period: must be day or month"))?;
-    Ok(Quota { limit: parse_limit("quota.limit", fields.limit)?, period })
+    let period = period.ok_or_else(|| Failure::invalid("quota.period: must be day or month"));
+    let (limit, period) = both(parse_limit("quota.limit", fields.limit), period)?;
+    Ok(Quota { limit, period })
 }
 
 fn parse_limit(field: &str, limit: Option<u64>) -> Result<u64> {
@@ -152,7 +163,7 @@ fn parse_allowed_domains(texts: Vec<String>) -> Result<Vec<String>> {
             ))
         })
     });
-    Ok(parsed.collect::<Result<BTreeSet<_>>>()?.into_iter().collect())
+    Ok(all::<_, BTreeSet<_>>(parsed)?.into_iter().collect())
 }
 
 /// Returns a domain as browsers send it (RFC 5891): `exämple.com` is `xn--exmple-cua.com`. Other texts are unchanged.
@@ -180,7 +191,7 @@ fn parse_allowed_ips(texts: Vec<String>) -> Result<Vec<IpNet>> {
             Failure::invalid(format!("allowedIps: {text:?} is no address and no network such as 192.0.2.0/24"))
         })
     });
-    Ok(parsed.collect::<Result<BTreeSet<_>>>()?.into_iter().collect())
+    Ok(all::<_, BTreeSet<_>>(parsed)?.into_iter().collect())
 }
 
 fn check_lock_count(field: &str, count: usize) -> Result<()> {
@@ -197,7 +208,6 @@ fn parse_permissions(names: Vec<String>) -> Result<Vec<String>> {
     if names.iter().any(|name| name.trim().is_empty()) {
         return Err(Failure::invalid("permissions: must not hold an empty one"));
     }
-    let checked: BTreeSet<String> =
-        names.into_iter().map(|name| text::check_text("permissions", name)).collect::<Result<_>>()?;
+    let checked: BTreeSet<String> = all(names.into_iter().map(|name| text::check_text("permissions", name)))?;
     Ok(checked.into_iter().collect())
 }

@@ -19,7 +19,7 @@ use super::static_token::{TokenRequest, token_request};
 use super::validate;
 use crate::caller::Caller;
 use crate::control_plane::ControlPlane;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, all, both};
 use crate::request_context::RequestContext;
 use crate::update::Edit;
 use crate::use_cases::patch::Patch;
@@ -78,8 +78,7 @@ impl ControlPlane {
             let removed = self.delete_webhook(context, id).await?;
             return Ok(RevealedWebhook { activity: Status::Inactive, ..RevealedWebhook::without_secrets(removed) });
         }
-        let (url, project) = (change.url.as_deref(), &change.project);
-        let destination = self.check_new_destination(context, &found.record, url, project).await?;
+        let destination = self.check_change(context, &found.record, &change).await?;
         let mut static_token = None;
         let edit = |found: &Webhook| {
             let (webhook, token) = self.apply_change(&context.caller, found, &change, &destination)?;
@@ -92,6 +91,31 @@ impl ControlPlane {
             self.store.home(webhook.record.id.partition()).end_hold(&webhook.record.id).await?;
         }
         Ok(RevealedWebhook { static_token, recoverable, ..RevealedWebhook::without_secrets(webhook) })
+    }
+
+    /// Checks a change of a webhook without making it.
+    ///
+    /// # Errors
+    /// Those of [`ControlPlane::update_webhook`] that are about its members: all at once.
+    pub async fn check_webhook_change(
+        &self,
+        context: &RequestContext,
+        webhook: &Webhook,
+        change: &WebhookChange,
+    ) -> Result<()> {
+        self.check_change(context, webhook, change).await.map(drop)
+    }
+
+    /// Validates all members of a change, and returns the destination that it asks for.
+    async fn check_change(
+        &self,
+        context: &RequestContext,
+        webhook: &Webhook,
+        change: &WebhookChange,
+    ) -> Result<NewDestination> {
+        let (url, project) = (change.url.as_deref(), &change.project);
+        let destination = self.check_new_destination(context, webhook, url, project).await;
+        both(destination, self.apply_members(webhook, change)).map(|(destination, _)| destination)
     }
 
     /// Forgets the failures of a webhook that is live again or has another URL, and the time for which its receiver asked
@@ -133,29 +157,31 @@ impl ControlPlane {
     }
 
     fn apply_members(&self, old: &Webhook, change: &WebhookChange) -> Result<(Webhook, Option<Secret>)> {
-        let mut webhook = old.clone();
-        if let Some(name) = &change.name {
-            webhook.name = text::parse_name(Some(name.clone()))?;
-        }
-        if let Some(topics) = &change.topics {
-            webhook.topics = self.parse_subscription(topics)?;
-        }
-        if let Some(method) = &change.method {
-            webhook.method = validate::parse_method(Some(method))?;
-        }
-        if let Some(headers) = &change.headers {
-            webhook.custom_headers = self.merge_headers(old, headers.clone())?;
-        }
-        if let Some(status) = &change.status {
-            webhook = webhook.with_status(validate::parse_status(status)?, self.now());
-        }
-        webhook.delivery = self.apply_delivery(&old.id, &old.delivery, change.delivery.clone())?;
-        let mut static_token = None;
-        if let Some(request) = self.static_token_change(old, change)? {
-            (webhook.static_token, static_token) =
-                self.resolve_static_token(&old.id, old.static_token.clone(), request)?;
-        }
-        Ok((webhook, static_token))
+        let status = change.status.as_deref().map(validate::parse_status).transpose();
+        let mut webhook = match &status {
+            Ok(Some(status)) => old.with_status(*status, self.now()),
+            Ok(None) | Err(_) => old.clone(),
+        };
+        let mut token = (webhook.static_token.take(), None);
+        let name = change.name.as_ref().map(|name| text::parse_name(Some(name.clone())));
+        let topics = change.topics.as_ref().map(|topics| self.parse_subscription(topics));
+        let method = change.method.as_ref().map(|method| validate::parse_method(Some(method)));
+        let headers = change.headers.as_ref().map(|headers| self.merge_headers(old, headers.clone()));
+        let delivery = self.apply_delivery(&old.id, &old.delivery, change.delivery.clone());
+        let new_token = self.static_token_change(old, change).and_then(|request| {
+            request.map(|request| self.resolve_static_token(&old.id, old.static_token.clone(), request)).transpose()
+        });
+        all::<(), ()>([
+            set(&mut webhook.name, name),
+            set(&mut webhook.topics, topics),
+            set(&mut webhook.method, method),
+            set(&mut webhook.custom_headers, headers),
+            set(&mut webhook.delivery, Some(delivery)),
+            set(&mut token, new_token.transpose()),
+            status.map(drop),
+        ])?;
+        let (static_token, revealed_token) = token;
+        Ok((Webhook { static_token, ..webhook }, revealed_token))
     }
 
     /// Returns what a change asks for the static token. The stored token is not a new one.
@@ -228,4 +254,13 @@ impl ControlPlane {
         }
         Ok(old)
     }
+}
+
+/// Sets a member that a change has, if it is valid.
+fn set<T>(member: &mut T, new: Option<Result<T>>) -> Result<()> {
+    new.transpose().map(|new| {
+        if let Some(new) = new {
+            *member = new;
+        }
+    })
 }

@@ -9,7 +9,7 @@ use gatepost_webhook_client::Ed25519Seed;
 
 use super::secrets::new_secret;
 use crate::control_plane::ControlPlane;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, all, both};
 use crate::use_cases::patch::Patch;
 
 /// Requested settings; absent members stay as they are, in a new webhook as the default.
@@ -37,16 +37,19 @@ impl ControlPlane {
         request: DeliveryRequest,
     ) -> Result<DeliverySettings> {
         let mut settings = current.clone();
-        request.retry_schedule.apply_to(&mut settings.retry_schedule, |delays_s| parse_schedule(&delays_s))?;
-        request.max_in_flight.apply_to(&mut settings.max_in_flight, parse_max_in_flight)?;
-        request.rate_per_second.apply_to(&mut settings.rate, parse_rate)?;
         if let Some(omit_secrets) = request.omit_secrets {
             settings.key_values = if omit_secrets { KeyValues::Omitted } else { KeyValues::Sent };
         }
-        if let Some(when_paused) = request.when_paused.as_deref() {
-            settings.when_paused = parse_when_paused(when_paused)?;
-        }
-        match request.signatures.as_deref().map(parse_signatures).transpose()? {
+        let when_paused = request.when_paused.as_deref().map_or(Ok(settings.when_paused), parse_when_paused);
+        let applied = all([
+            request.retry_schedule.apply_to(&mut settings.retry_schedule, |delays_s| parse_schedule(&delays_s)),
+            request.max_in_flight.apply_to(&mut settings.max_in_flight, parse_max_in_flight),
+            request.rate_per_second.apply_to(&mut settings.rate, parse_rate),
+            when_paused.map(|when_paused| settings.when_paused = when_paused),
+        ]);
+        let signatures = request.signatures.as_deref().map(parse_signatures).transpose();
+        let ((), signatures) = both(applied, signatures)?;
+        match signatures {
             None => {}
             Some(requested) if requested == settings.signatures() => {}
             Some([SignatureKind::V1]) => {

@@ -11,7 +11,7 @@ use gatepost_webhook_client::{ErrorClass, Message};
 use super::validate;
 use crate::caller::Caller;
 use crate::control_plane::ControlPlane;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, both};
 use crate::fair_share::FairSharePermit;
 use crate::request_context::RequestContext;
 
@@ -45,9 +45,9 @@ impl ControlPlane {
     pub async fn ping(&self, context: &RequestContext, request: PingRequest) -> Result<PingResult> {
         let caller = &context.caller;
         caller.require_write()?;
-        let url = request.url.as_deref().ok_or_else(|| Failure::invalid("url: is missing"))?;
-        let method = validate::parse_method(request.method.as_deref())?;
-        let headers = validate::parse_headers(request.headers)?;
+        let url = request.url.as_deref().ok_or_else(|| Failure::invalid("url: is missing"));
+        let method = validate::parse_method(request.method.as_deref());
+        let ((url, method), headers) = both(both(url, method), validate::parse_headers(request.headers))?;
         self.charge_ping(caller)?;
         let url = self.check_url(url).await?;
         let _sending = self.acquire_ping(caller).await?;

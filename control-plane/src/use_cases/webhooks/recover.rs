@@ -11,7 +11,7 @@ use gatepost_store::{
 use super::resend::check_sends;
 use super::validate;
 use crate::control_plane::ControlPlane;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, both};
 use crate::request_context::RequestContext;
 use crate::use_cases::pagination::PAGE_SIZE;
 
@@ -121,17 +121,24 @@ impl ControlPlane {
 }
 
 fn parse_filter(request: &RecoveryRequest, now: Timestamp) -> Result<RecoveryFilter> {
-    let since = parse_time("since", request.since.as_deref())?;
-    let since = since.ok_or_else(|| Failure::invalid("since: is missing"))?;
-    if since > now {
-        return Err(Failure::invalid("since: is in the future"));
-    }
-    let until = parse_time("until", request.until.as_deref())?;
+    let topics = request.topics.as_deref().map(validate::parse_topics).transpose();
+    let selection = both(parse_kinds(request.status.as_deref()), topics);
+    let ((since, until), (kinds, topics)) = both(parse_period(request, now), selection)?;
+    Ok(RecoveryFilter { kinds, since, until, topics })
+}
+
+fn parse_period(request: &RecoveryRequest, now: Timestamp) -> Result<(Timestamp, Option<Timestamp>)> {
+    let since = parse_time("since", request.since.as_deref());
+    let since = since.and_then(|since| match since {
+        None => Err(Failure::invalid("since: is missing")),
+        Some(since) if since > now => Err(Failure::invalid("since: is in the future")),
+        Some(since) => Ok(since),
+    });
+    let (since, until) = both(since, parse_time("until", request.until.as_deref()))?;
     if until.is_some_and(|until| until <= since) {
         return Err(Failure::invalid("until: must be after since"));
     }
-    let topics = request.topics.as_deref().map(validate::parse_topics).transpose()?;
-    Ok(RecoveryFilter { kinds: parse_kinds(request.status.as_deref())?, since, until, topics })
+    Ok((since, until))
 }
 
 fn parse_time(member: &str, text: Option<&str>) -> Result<Option<Timestamp>> {

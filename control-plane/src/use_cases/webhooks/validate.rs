@@ -10,7 +10,7 @@ use gatepost_store::Format;
 use gatepost_webhook_client::{is_header_name, is_header_value, is_reserved};
 
 use crate::control_plane::ControlPlane;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, all};
 
 /// Headers of a webhook.
 const MAX_HEADERS: usize = 20;
@@ -39,9 +39,9 @@ pub(super) fn parse_topics(names: &[String]) -> Result<Vec<Topic>> {
     if names.is_empty() {
         return Err(Failure::invalid("topics: at least one is needed"));
     }
-    let mut topics = Vec::with_capacity(names.len());
-    for name in names {
-        let topic = parse_topic("topics", name)?;
+    let parsed: Vec<Topic> = all(names.iter().map(|name| parse_topic("topics", name)))?;
+    let mut topics = Vec::with_capacity(parsed.len());
+    for topic in parsed {
         if !topics.contains(&topic) {
             topics.push(topic);
         }
@@ -80,26 +80,30 @@ pub(super) fn parse_changed_headers(
         return Err(Failure::invalid(format!("customHeaders: has more than {MAX_HEADERS} headers")));
     }
     let is_own = |name: &str, value: &str| stored.iter().any(|own| own.0 == name && own.1.expose() == value);
-    for (name, value) in headers.iter().filter(|(name, value)| !is_own(name, value)) {
-        if !is_header_name(name) {
-            return Err(Failure::invalid(format!("customHeaders: {name:?} is not a header name")));
-        }
-        if is_reserved(name) {
-            return Err(Failure::invalid(format!("customHeaders: {name} is reserved")));
-        }
-        if value == UserSecret::MASK {
-            return Err(Failure::invalid(format!("customHeaders: {name} is masked, and no value of it is stored")));
-        }
-        if value.len() > MAX_HEADER_BYTES {
-            let detail = format!("customHeaders: the value of {name} has more than {MAX_HEADER_BYTES} bytes");
-            return Err(Failure::invalid(detail));
-        }
-        if !is_header_value(value) {
-            let detail = format!("customHeaders: the value of {name} has characters that no header value may have");
-            return Err(Failure::invalid(detail));
-        }
-    }
+    let new = headers.iter().filter(|(name, value)| !is_own(name, value));
+    all::<(), ()>(new.map(|(name, value)| check_header(name, value)))?;
     Ok(headers.into_iter().map(|(name, value)| (name, Secret::new(value))).collect())
+}
+
+fn check_header(name: &str, value: &str) -> Result<()> {
+    if !is_header_name(name) {
+        return Err(Failure::invalid(format!("customHeaders: {name:?} is not a header name")));
+    }
+    if is_reserved(name) {
+        return Err(Failure::invalid(format!("customHeaders: {name} is reserved")));
+    }
+    if value == UserSecret::MASK {
+        return Err(Failure::invalid(format!("customHeaders: {name} is masked, and no value of it is stored")));
+    }
+    if value.len() > MAX_HEADER_BYTES {
+        let detail = format!("customHeaders: the value of {name} has more than {MAX_HEADER_BYTES} bytes");
+        return Err(Failure::invalid(detail));
+    }
+    if !is_header_value(value) {
+        let detail = format!("customHeaders: the value of {name} has characters that no header value may have");
+        return Err(Failure::invalid(detail));
+    }
+    Ok(())
 }
 
 /// Parses `live` or `paused`.
