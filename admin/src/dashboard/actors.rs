@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use gatepost_control_plane::{AccessKeyRef, Failure};
+use gatepost_control_plane::{AccessKeyFilter, AccessKeyRef, ActorFilter, Failure, PageRequest};
 use gatepost_domain::id::AccessKeyId;
 use gatepost_domain::record::Actor;
 use maud::{Markup, html};
@@ -54,6 +54,31 @@ impl ActorNames {
             Actor::Operator => html! { span title="On the command line" { "Operator" } },
             Actor::Deliverer => html! { "Deliverer" },
         }
+    }
+}
+
+/// Parses the author in a filter: as changes name it, or the name of an access key that the visitor sees, in any case.
+///
+/// # Errors
+/// `validation` if nobody has this name.
+pub(crate) async fn parse_filter(
+    state: &DashboardState,
+    visitor: &Visitor,
+    text: &str,
+) -> Result<ActorFilter, Failure> {
+    if let Ok(filter) = text.parse().or_else(|_| text.to_uppercase().parse()) {
+        return Ok(filter);
+    }
+    let filter = AccessKeyFilter::default();
+    let keys = state.control_plane.access_keys(&visitor.context(), &filter, &PageRequest::default()).await?.items;
+    let name = text.to_lowercase();
+    let named: Vec<Actor> =
+        keys.into_iter().filter(|key| key.name.to_lowercase() == name).map(|key| Actor::AccessKey(key.id)).collect();
+    match named.is_empty() {
+        true => Err(Failure::invalid(
+            "actor: must be the name or the ID of an access key, the ID of a key, operator or deliverer",
+        )),
+        false => Ok(ActorFilter::OneOf(named)),
     }
 }
 

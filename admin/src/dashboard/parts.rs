@@ -2,6 +2,7 @@
 
 pub(crate) mod badge;
 pub(crate) mod change_table;
+pub(crate) mod changed_members;
 pub(crate) mod chart;
 pub(crate) mod confirm;
 pub(crate) mod copy;

@@ -29,6 +29,8 @@ pub struct EventFilter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActorFilter {
     Exactly(Actor),
+    /// Any of these: access keys may have the same name.
+    OneOf(Vec<Actor>),
     AnyAccessKey,
     /// Keys, by their first use.
     AnyApiKey,
@@ -96,6 +98,7 @@ impl ActorFilter {
     fn matches(&self, actor: &Actor) -> bool {
         match self {
             ActorFilter::Exactly(expected) => actor == expected,
+            ActorFilter::OneOf(expected) => expected.contains(actor),
             ActorFilter::AnyAccessKey => matches!(actor, Actor::AccessKey(_)),
             ActorFilter::AnyApiKey => matches!(actor, Actor::Key(_)),
         }

@@ -16,7 +16,7 @@ use crate::dashboard::live::{self, Part};
 use crate::dashboard::parts::facts::{Fact, or_dash};
 use crate::dashboard::parts::fence::Effect;
 use crate::dashboard::parts::table::Column::{Number, Text};
-use crate::dashboard::parts::{change_table, copy, diff, facts, fence, table, time};
+use crate::dashboard::parts::{change_table, changed_members, copy, diff, facts, fence, table, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -36,6 +36,8 @@ pub(crate) async fn show(
     };
     let fence = fence::observe(&state, &visitor, change.position()).await?;
     let after = change.content.new.as_ref().map(|_| &resource.data);
+    let replaced = changed_members::replaced_value(&change).map(|what| format!("{}.", answer::capitalized(what)));
+    let unchanged = replaced.unwrap_or_else(|| "No field of it was changed.".to_owned());
     let content = html! {
         h1 { (action_words::title(change.content.action)) }
         section.card aria-label="Facts" {
@@ -43,7 +45,7 @@ pub(crate) async fn show(
         }
         section aria-labelledby="fields-heading" {
             h2 #fields-heading { "Before and after" }
-            (diff::table(resource.previous.as_ref(), after))
+            (diff::table(resource.previous.as_ref(), after, &unchanged))
         }
         section #deliveries aria-labelledby="deliveries-heading" {
             h2 #deliveries-heading { "Deliveries" }

@@ -15,7 +15,7 @@ use super::changes::ChangesQuery;
 use super::found_changes::Selection;
 use crate::dashboard::actors::{self, ActorNames};
 use crate::dashboard::answer::PageResult;
-use crate::dashboard::parts::change_table;
+use crate::dashboard::parts::{change_table, changed_members};
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
 
@@ -26,8 +26,19 @@ const MAX_ENTRIES: usize = 200_000;
 /// Changes, and entries, that are read at a time.
 const BATCH: ChangeLimits = ChangeLimits { changes: 500, entries: 10_000, time: ScanTime::Unlimited };
 
-const COLUMNS: [&str; 10] =
-    ["time", "type", "subject", "name", "projectId", "actor", "actorName", "address", "cursor", "eventId"];
+const COLUMNS: [&str; 11] = [
+    "time",
+    "type",
+    "subject",
+    "name",
+    "projectId",
+    "actor",
+    "actorName",
+    "address",
+    "cursor",
+    "eventId",
+    "changedMembers",
+];
 /// Spreadsheets recognise UTF-8 by it.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 const NOT_COMPLETE: &str = "Not complete: there may be older changes. Use the filters, or GET /events.";
@@ -126,6 +137,7 @@ fn row(change: &VisibleChange, names: &ActorNames) -> [String; COLUMNS.len()] {
         optional(metadata.address.map(|address| address.to_string())),
         change.cursor().to_string(),
         change.event.to_string(),
+        changed_members::names(change).join(" "),
     ]
 }
 

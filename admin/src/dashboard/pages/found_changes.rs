@@ -1,12 +1,12 @@
 //! What a page of changes reads: the filters of its form, and the changes that they select.
 
 use gatepost_control_plane::{
-    ChangeLimits, Continuity, EventCursor, EventFilter, Failure, ParseActorFilterError, Rest, ScanTime, VisibleChange,
+    ChangeLimits, Continuity, EventCursor, EventFilter, Failure, Rest, ScanTime, VisibleChange, both,
 };
 use gatepost_domain::record::Project;
 use gatepost_domain::time::{ParseTimestampError, Timestamp};
 
-use crate::dashboard::actors::ActorNames;
+use crate::dashboard::actors::{self, ActorNames};
 use crate::dashboard::form::Form;
 use crate::dashboard::parts::results::SearchedPart;
 use crate::dashboard::state::DashboardState;
@@ -44,13 +44,17 @@ impl Selection {
         project: Option<&str>,
         form: &Form,
     ) -> Result<Self, Failure> {
-        let actions = form.filled("type").map(|kind| parse_type(&kind)).transpose()?;
-        let mut filter = EventFilter::new(&state.control_plane, &visitor.context(), actions, project).await?;
-        let invalid_actor = |error: ParseActorFilterError| Failure::invalid(format!("actor: {error}"));
-        filter.actor = form.filled("actor").map(|text| text.parse().map_err(invalid_actor)).transpose()?;
-        filter.subject = form.filled("subject");
+        let actions = form.filled("type").map(|kind| parse_type(&kind)).transpose();
+        let actor = match form.filled("actor") {
+            Some(text) => actors::parse_filter(state, visitor, &text).await.map(Some),
+            None => Ok(None),
+        };
         let invalid_time = |error: ParseTimestampError| Failure::invalid(format!("since: {error}"));
-        let since = form.filled("since").map(|text| Timestamp::parse(&text).map_err(invalid_time)).transpose()?;
+        let since = form.filled("since").map(|text| Timestamp::parse(&text).map_err(invalid_time)).transpose();
+        let ((actions, actor), since) = both(both(actions, actor), since)?;
+        let mut filter = EventFilter::new(&state.control_plane, &visitor.context(), actions, project).await?;
+        filter.actor = actor;
+        filter.subject = form.filled("subject");
         Ok(Self { filter, since })
     }
 }

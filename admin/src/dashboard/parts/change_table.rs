@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::table::Column;
 use super::table::Column::Text;
-use super::{facts, table, time};
+use super::{changed_members, facts, table, time};
 use crate::dashboard::action_words;
 use crate::dashboard::actors::ActorNames;
 use crate::dashboard::root::ROOT;
@@ -33,8 +33,10 @@ fn row(change: &VisibleChange, actors: &ActorNames, now: Timestamp) -> Markup {
     let (content, metadata) = (&change.content, &change.content.metadata);
     html! {
         tr {
+            @let members = changed_members::list(change);
             th scope="row" {
                 a href={ (ROOT) "/changes/" (change.cursor()) } { (action_words::title(content.action)) }
+                @if !members.0.is_empty() { div.hint.wrap { (members) } }
             }
             td.wrap { (subject(change)) }
             td { (actors.label(&metadata.actor)) }

@@ -9,12 +9,12 @@ use super::table::Column;
 use super::table::Column::Text;
 use super::{facts, table};
 
-/// Fields that every change sets, and the one that repeats the id: they say nothing about this change.
-const UNSAID: [&str; 5] = ["key", "updatedAt", "lastChangedBy", "lastChangedByType", "firstUsedAt"];
+/// Fields that every change sets, and those that repeat another one: they say nothing about this change.
+const UNSAID: [&str; 6] = ["key", "updatedAt", "lastChangedBy", "lastChangedByType", "firstUsedAt", "expiry"];
 
 /// Shows the fields of a resource before and after a change. Those that differ come first and are marked; a resource
-/// that is new, or was removed, has one column of values.
-pub(crate) fn table(before: Option<&Value>, after: Option<&Value>) -> Markup {
+/// that is new, or was removed, has one column of values. `unchanged` says why none differs.
+pub(crate) fn table(before: Option<&Value>, after: Option<&Value>, unchanged: &str) -> Markup {
     let names: BTreeSet<&str> = [before, after].into_iter().flatten().flat_map(field_names).collect();
     let (changed, same): (Vec<&str>, Vec<&str>) =
         names.into_iter().partition(|name| field(before, name) != field(after, name));
@@ -22,7 +22,7 @@ pub(crate) fn table(before: Option<&Value>, after: Option<&Value>) -> Markup {
     let sides = [before.map(|_| Text("Before")), after.map(|_| Text("After"))];
     let columns: Vec<Column<'_>> = [Text("Field")].into_iter().chain(sides.into_iter().flatten()).collect();
     html! {
-        @if is_compared && changed.is_empty() { p.hint { "No field of it was changed." } }
+        @if is_compared && changed.is_empty() { p.hint { (unchanged) } }
         (table::of("Before and after", &columns, html! {
             @for (name, is_marked) in changed.iter().map(|name| (name, is_compared)).chain(same.iter().map(|name| (name, false))) {
                 tr.differs[is_marked] {
@@ -36,6 +36,12 @@ pub(crate) fn table(before: Option<&Value>, after: Option<&Value>) -> Markup {
             }
         }))
     }
+}
+
+/// Returns the names of the fields that differ, in the order of the resource.
+pub(crate) fn changed_fields<'a>(before: &'a Value, after: &'a Value) -> Vec<&'a str> {
+    let names: BTreeSet<&str> = [before, after].into_iter().flat_map(field_names).collect();
+    names.into_iter().filter(|name| before.get(name) != after.get(name)).collect()
 }
 
 fn field_names(resource: &Value) -> impl Iterator<Item = &str> {

@@ -35,6 +35,8 @@ async fn changes_are_listed_newest_first_and_every_filter_is_in_the_address() {
         (format!("subject={id}"), true),
         ("subject=key_00nothing".to_owned(), false),
         (format!("actor={actor}"), true),
+        ("actor=TEST".to_owned(), true),
+        ("actor=deliverer".to_owned(), false),
         ("actor=DELIVERER".to_owned(), false),
         ("type=api-key.created".to_owned(), true),
         ("type=webhook.created".to_owned(), false),
@@ -46,7 +48,9 @@ async fn changes_are_listed_newest_first_and_every_filter_is_in_the_address() {
         assert_eq!(page.body.contains("Key created</a>"), finds, "{filter}: {}", page.body);
         assert_eq!(page.body.contains("No change matches"), !finds, "{filter}");
     }
-    for (filter, fault) in [("actor=nobody", "Must be the id of an access key"), ("since=soon", "Not a time")] {
+    for (filter, fault) in
+        [("actor=nobody", "Must be the name or the ID of an access key"), ("since=soon", "Not a time")]
+    {
         let page = browser.get(&format!("{of_project}?{filter}")).await;
         assert_eq!(page.status, 422, "{filter}");
         assert!(page.body.contains(fault), "{filter}: {}", page.body);
@@ -201,4 +205,50 @@ async fn a_key_shows_its_history_and_its_usage() {
     assert!(!history.contains("another"), "{history}");
     assert!(page.contains("Requests that were let through"), "{page}");
     assert!(page.contains(&format!(r##"href="/dashboard/keys/{id}?usage=90d#usage""##)), "{page}");
+}
+
+#[tokio::test]
+async fn rows_name_what_was_changed_and_the_masks_of_a_value() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("acme", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let key = admin.create_key(&project, json!({"name": "before"})).await;
+    let (id, old_mask) = (text(&key, "id"), text(&key, "maskedKey"));
+    let change = json!({"name": "after", "expiry": "2999-01-01", "quota": {"limit": 5, "period": "day"}});
+    admin.patch(&format!("/api-keys/{id}"), change).await;
+    let (_, rotated) = admin.post(&format!("/api-keys/{id}/rotate"), json!({})).await;
+    let new_mask = text(&rotated, "maskedKey");
+    admin.delete(&format!("/api-keys/{id}")).await;
+    admin.patch(&format!("/api-keys/{id}/reactivate"), json!({})).await;
+    let mut browser = Browser::new(&fixture);
+    browser.sign_in(&admin.access_key).await;
+    let page = browser.get(&format!("/dashboard/changes?subject={id}")).await.body;
+    let rows: Vec<&str> = page.split("<tr>").skip(2).map(|row| row.split("</th>").next().unwrap()).collect();
+    let [reactivated, revoked, rotated, changed, created] = rows[..] else { panic!("{page}") };
+    assert!(reactivated.contains("Key changed") && reactivated.contains(">reactivated<"), "{reactivated}");
+    assert!(revoked.contains("Key revoked") && !revoked.contains("hint"), "{revoked}");
+    let masks = format!("value from <code>{old_mask}</code> to <code>{new_mask}</code>");
+    assert!(old_mask != new_mask && rotated.contains(&masks), "{rotated}");
+    assert!(changed.contains("expires, name, quota"), "{changed}");
+    assert!(created.contains("Key created") && !created.contains("hint"), "{created}");
+    let path = rotated.split("href=\"").nth(1).unwrap().split('"').next().unwrap();
+    let page = browser.get(path).await.body;
+    assert!(page.contains(&old_mask) && page.contains(&new_mask), "{page}");
+}
+
+#[tokio::test]
+async fn a_change_of_what_is_not_shown_says_that_something_was_replaced() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("acme", None, Role::Admin).await;
+    let hook = json!({"name": "hook", "url": "https://93.184.215.14/one", "topics": ["api-key.created"]});
+    let hook = text(&admin.post("/webhooks", hook).await.1, "id");
+    admin.patch(&format!("/webhooks/{hook}"), json!({"url": "https://93.184.215.14/two"})).await;
+    let last = fixture.store.single_cell().last_position().await.unwrap();
+    let mut browser = Browser::new(&fixture);
+    browser.sign_in(&admin.access_key).await;
+    for path in ["/dashboard/changes".to_owned(), format!("/dashboard/changes/{last}")] {
+        let page = browser.get(&path).await.body.to_lowercase();
+        assert!(page.contains("a value replaced that is not shown: the rest of the endpoint"), "{path}: {page}");
+        assert!(!page.contains("no field of it was changed"), "{page}");
+    }
 }

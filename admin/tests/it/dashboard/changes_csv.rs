@@ -38,11 +38,14 @@ async fn file_has_what_the_list_shows_and_no_formula() {
     assert_eq!(file.header("content-type"), "text/csv; charset=utf-8");
     assert_eq!(file.header("content-disposition"), "attachment; filename=\"changes.csv\"");
     let [head, newest, oldest] = &rows(&file.body)[..] else { panic!("{}", file.body) };
-    assert_eq!(head.join(","), "time,type,subject,name,projectId,actor,actorName,address,cursor,eventId");
+    assert_eq!(
+        head.join(","),
+        "time,type,subject,name,projectId,actor,actorName,address,cursor,eventId,changedMembers"
+    );
     assert_eq!(newest[3], "of the other project");
     let (_, event) = admin.get(&format!("/events/{}", oldest[8])).await;
     let id = |member: &str| text(&event, member);
-    let [time, kind, subject, name, of, actor, actor_name, address, _, event_id] = &oldest[..] else { panic!() };
+    let [time, kind, subject, name, of, actor, actor_name, address, _, event_id, _] = &oldest[..] else { panic!() };
     assert_eq!((time, kind, subject, of), (&id("timestamp"), &id("type"), &text(&key, "id"), &project));
     assert_eq!((actor, event_id), (&text(&event["actor"], "id"), &id("id")));
     assert_eq!((actor_name.as_str(), address.as_str()), ("test", "127.0.0.1"));
