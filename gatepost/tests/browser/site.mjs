@@ -86,12 +86,22 @@ export async function prepare() {
   ids.revoked = (await createKey("Old integration")).id;
   await api("DELETE", `/api-keys/${ids.revoked}`);
   ids.cursor = (await api("GET", "/events?order=desc")).events[0].cursor;
+  await prepareDeletedProject();
   for (let number = 1; number <= 30; number += 1) await createKey(`Partner ${number}`);
   ids.webhooks = (await createWebhook("Unreliable", "/broken")).id;
   await createKey("Seen by webhooks");
   ids.event = await someDelivery(ids.webhooks);
   const since = new Date(Date.now() - 3_600_000).toISOString();
   ids.recovery = (await api("POST", `/webhooks/${ids.webhooks}/recover`, { since, status: "all" })).recoveryId;
+}
+
+async function prepareDeletedProject() {
+  const projectId = (await api("POST", "/projects", { name: "Closed shop", env: "live" })).id;
+  await createKey("Key of the closed shop", { projectId });
+  await createWebhook("Hook of the closed shop", "/closed", { projectId });
+  secrets.add((await api("POST", "/access-keys", { name: "Key of closed shop", role: "viewer", projectId })).key);
+  await api("DELETE", `/projects/${projectId}`);
+  ids.deletedProject = projectId;
 }
 
 const sessions = new Map();

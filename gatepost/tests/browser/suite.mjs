@@ -7,6 +7,7 @@ await prepare();
 
 await import("./sign-in.mjs");
 await import("./keys.mjs");
+await import("./forms.mjs");
 await import("./webhooks.mjs");
 await import("./deliveries.mjs");
 await import("./imports.mjs");
