@@ -121,7 +121,10 @@ impl Gatepost {
     pub(crate) async fn start_at_admin(directory: &Path, admin: &str, arguments: &[&str]) -> Self {
         let listen = ["--listen", "127.0.0.1:0", "--admin-listen", admin, "--ops-listen", "127.0.0.1:0"];
         let arguments: Vec<&str> = arguments.iter().copied().chain(listen).collect();
-        Self::spawn(command(directory, &arguments)).await
+        let mut command = command(directory, &arguments);
+        // Without it, only loopback addresses are accepted.
+        command.env("GATEPOST_CONTROL_PLANE__BEHIND_TLS_PROXY", "true");
+        Self::spawn(command).await
     }
 
     /// Starts a process that listens on all interfaces, as in a container, and waits until it is ready.
