@@ -40,7 +40,7 @@ pub(crate) fn tail_region(path: &str, after: &EventCursor, now: Timestamp, list:
             button type="button" { "Pause" }
         }
         div.live.tail #tail data-tail=(now) hx-sse:connect={ (stream_path(path)) (separator) "after=" (after) }
-            hx-swap="afterbegin" hx-target="#tail tbody" "hx-status:4xx"="swap:none" "hx-status:5xx"="swap:none" { (list) }
+            hx-sse:close=(END) hx-swap="afterbegin" hx-target="#tail tbody" "hx-status:4xx"="swap:none" "hx-status:5xx"="swap:none" { (list) }
         (not_followed(path, WithoutScript::Link))
     }
 }

@@ -92,9 +92,9 @@ impl<S: Source> LiveStream<S> {
         };
         match read {
             Ok(Some(news)) => Some(self.go_on_after(news)),
-            Ok(None) => Some((vec![named(RELOAD)], None)),
+            Ok(None) => Some((left(), None)),
             Err(failure) => match answer::status_of(&failure) {
-                StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Some((vec![named(RELOAD)], None)),
+                StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Some((left(), None)),
                 _ => {
                     tracing::warn!(failure = %error_chain(&failure), "reading for a page failed: its stream ends");
                     None
@@ -130,6 +130,11 @@ impl<S: Source> LiveStream<S> {
             }
         }
     }
+}
+
+/// Returns the events after which a page is loaded again. The last one keeps it from connecting again until then.
+fn left() -> Vec<Event> {
+    vec![named(RELOAD), named(END)]
 }
 
 /// Returns an event without content. Browsers ignore one without any data.
