@@ -82,11 +82,14 @@ pub fn both<A, B>(first: Result<A>, second: Result<B>) -> Result<(A, B)> {
 /// # Errors
 /// See [`Failure::and`].
 pub(crate) fn all<T, C: Default + Extend<T>>(parts: impl IntoIterator<Item = Result<T>>) -> Result<C> {
-    parts.into_iter().fold(Ok(C::default()), |so_far, part| {
-        let (mut values, value) = both(so_far, part)?;
-        values.extend([value]);
-        Ok(values)
-    })
+    let mut all = Ok(C::default());
+    for part in parts {
+        all = both(all, part).map(|(mut values, value)| {
+            values.extend([value]);
+            values
+        });
+    }
+    all
 }
 
 pub type Result<T> = std::result::Result<T, Failure>;
