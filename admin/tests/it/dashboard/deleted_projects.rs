@@ -71,6 +71,6 @@ async fn the_api_lists_deleted_projects_on_request() {
     for (query, expected) in [("", &kept), ("?isActive=true", &kept), ("?isActive=false", &deleted)] {
         let (_, projects) = admin.get(&format!("/projects{query}")).await;
         let ids: Vec<String> = projects.as_array().unwrap().iter().map(|project| text(project, "id")).collect();
-        assert_eq!(ids, [expected.clone()], "{query}");
+        assert_eq!(ids, std::slice::from_ref(expected), "{query}");
     }
 }
