@@ -36,7 +36,7 @@ use gatepost_webhook_client::PrivateNetworks;
 use environment::Environment;
 pub(crate) use environment::{ACCESS_KEY_VARIABLE, ADMIN_URL_VARIABLE, MASTER_KEY_VARIABLE};
 pub(crate) use gateway::GatewayConfig;
-use listen_addresses::{ServerSources, check_servers};
+use listen_addresses::{ListenAddress, check_servers};
 use parsers::{ParseSettingError, parse_address, parse_listener_name, parse_origin};
 use reader::{ErrorCollector, Section};
 pub(crate) use settings::Settings;
@@ -223,7 +223,7 @@ fn unrecognised_variables(names: &[String]) -> Vec<String> {
 
 fn read_config(mut root: Section<'_>) -> Config {
     let (admin, ops) = (root.section("control_plane"), root.section("ops"));
-    let sources = ServerSources { admin: admin.source_of("listen"), ops: ops.source_of("listen") };
+    let sources = [admin.source_of("listen"), ops.source_of("listen")];
     let config = Config {
         store: read_store(root.section("store")),
         account_bounds: read_account_bounds(root.section("accounts")),
@@ -238,9 +238,26 @@ fn read_config(mut root: Section<'_>) -> Config {
         warnings: Vec::new(),
         settings: Settings::default(),
     };
-    check_servers(&config, &sources, &root);
+    check_listen_addresses(&config, &sources, &root);
     root.reject_unknown_keys();
     config
+}
+
+/// Checks that no two servers of one process have one address. With a store on Redis, gateway and admin API may be
+/// processes on different machines.
+fn check_listen_addresses(config: &Config, [admin, ops]: &[ValueSource; 2], root: &Section<'_>) {
+    let admin = ListenAddress { key: "control_plane.listen", address: config.control_plane.listen, source: admin };
+    let ops = ListenAddress { key: "ops.listen", address: config.ops.listen, source: ops };
+    let listeners = config.gateway.listeners.iter().map(|listener| ListenAddress {
+        key: "gateway.listen",
+        address: listener.options.address,
+        source: &listener.source,
+    });
+    let listeners: Vec<ListenAddress<'_>> = listeners.collect();
+    match config.store.url {
+        StoreUrl::Redis(_) => check_servers(&listeners, &[ops], root),
+        StoreUrl::Embedded(_) | StoreUrl::Memory => check_servers(&listeners, &[admin, ops], root),
+    }
 }
 
 fn read_store(mut section: Section<'_>) -> StoreConfig {

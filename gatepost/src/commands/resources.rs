@@ -14,9 +14,8 @@ use crate::admin_client::AdminClient;
 use crate::api_request::ApiRequest;
 use crate::cli::{
     ClientOptions, EventCommand, EventListOptions, EventOptions, GatewayCommand, KeyOptions, NewProjectOptions,
-    Options, ProjectCommand, ProjectOptions, RevokeOptions, WebhookOptions,
+    Options, ProjectCommand, ProjectOptions, WebhookOptions,
 };
-use crate::output;
 use printer::{Collection, Column, Printer};
 
 const PROJECTS: Collection = Collection {
@@ -64,7 +63,7 @@ pub(crate) async fn project(options: &Options, project: ProjectOptions) -> anyho
             let body = json!({"name": renamed.name});
             printer.print_one(ApiRequest::patch(&["projects", &renamed.id], body)).await
         }
-        ProjectCommand::Delete(deleted) => revoke(&printer, "projects", &deleted, "deleted").await,
+        ProjectCommand::Delete(deleted) => printer.print_revocation("projects", &deleted, "deleted").await,
     }
 }
 
@@ -109,18 +108,4 @@ pub(crate) async fn gateway(options: &Options, command: GatewayCommand) -> anyho
 fn connect(options: &Options, client: &ClientOptions) -> anyhow::Result<Printer> {
     let url = find_admin_url(client.admin.admin_url.clone(), options)?;
     Ok(Printer::new(AdminClient::new(url)?, client.output))
-}
-
-/// Revokes or deletes a resource, and prints how many gateways refuse its keys.
-async fn revoke(printer: &Printer, kind: &str, revoked: &RevokeOptions, done: &str) -> anyhow::Result<()> {
-    let request = ApiRequest::delete(&[kind, &revoked.id]).waiting(revoked.wait);
-    let response = printer.client().call(request).await?;
-    let propagated = match (revoked.wait, response.header("gatepost-propagated")) {
-        (Some(_), Some(counts)) => match counts.split_once('/') {
-            Some((applied, known)) => format!("; {applied} of {known} gateways refuse its keys"),
-            None => String::new(),
-        },
-        _ => String::new(),
-    };
-    output::print_line(&format!("{done} {}{propagated}", revoked.id))
 }

@@ -2,40 +2,24 @@
 
 use std::net::SocketAddr;
 
-use gatepost_store::StoreUrl;
-
-use super::Config;
 use super::reader::Section;
 use super::tree::ValueSource;
 
 /// Address of a listener, with its key and its position.
-struct ListenAddress<'a> {
-    key: &'static str,
-    address: SocketAddr,
-    source: &'a ValueSource,
+pub(super) struct ListenAddress<'a> {
+    pub(super) key: &'static str,
+    pub(super) address: SocketAddr,
+    pub(super) source: &'a ValueSource,
 }
 
-/// Positions of the addresses of the servers beside the gateway.
-pub(super) struct ServerSources {
-    pub(super) admin: ValueSource,
-    pub(super) ops: ValueSource,
-}
-
-/// Reports servers of one process that have one address. Those of the gateway were compared before. With a store on
-/// Redis, gateway and admin API may be processes on different machines.
-pub(super) fn check_servers(config: &Config, sources: &ServerSources, root: &Section<'_>) {
-    let admin =
-        ListenAddress { key: "control_plane.listen", address: config.control_plane.listen, source: &sources.admin };
-    let ops = ListenAddress { key: "ops.listen", address: config.ops.listen, source: &sources.ops };
-    let is_one_process = !matches!(config.store.url, StoreUrl::Redis(_));
-    let (with_admin, mut others) = (is_one_process.then_some(&admin), vec![&ops]);
-    others.extend(with_admin);
-    for listener in &config.gateway.listeners {
-        let (address, source) = (listener.options.address, &listener.source);
-        let gateway = ListenAddress { key: "gateway.listen", address, source };
-        others.iter().for_each(|other| check_pair(&gateway, other, root));
+/// Reports servers of one process that have one address. Those of the gateway were compared before.
+pub(super) fn check_servers(gateway: &[ListenAddress<'_>], others: &[ListenAddress<'_>], root: &Section<'_>) {
+    for listener in gateway {
+        others.iter().for_each(|other| check_pair(listener, other, root));
     }
-    with_admin.iter().for_each(|admin| check_pair(&ops, admin, root));
+    for (index, one) in others.iter().enumerate() {
+        others[..index].iter().for_each(|other| check_pair(one, other, root));
+    }
 }
 
 fn check_pair(one: &ListenAddress<'_>, other: &ListenAddress<'_>, root: &Section<'_>) {

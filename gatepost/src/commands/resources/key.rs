@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::body::Body;
 use super::printer::{Collection, Column, Printer};
-use super::revoke;
 use crate::admin_client::AdminError;
 use crate::admin_url::reachable_address;
 use crate::api_request::ApiRequest;
@@ -43,7 +42,7 @@ pub(super) async fn run(options: &Options, printer: &Printer, command: KeyComman
             let rotated = printer.client().call(request).await?.body;
             print_value(options, printer, &rotated)
         }
-        KeyCommand::Revoke(revoked) => revoke(printer, "api-keys", &revoked, "revoked").await,
+        KeyCommand::Revoke(revoked) => printer.print_revocation("api-keys", &revoked, "revoked").await,
     }
 }
 

@@ -7,7 +7,7 @@ use tabwriter::TabWriter;
 
 use crate::admin_client::{AdminClient, AdminError};
 use crate::api_request::ApiRequest;
-use crate::cli::{ListOptions, ResourceOutput};
+use crate::cli::{ListOptions, ResourceOutput, RevokeOptions};
 use crate::output;
 
 /// Maximum number of resources in one response.
@@ -95,6 +95,18 @@ impl Printer {
     /// Sends a request and prints the resource of its response.
     pub(super) async fn print_one(&self, request: ApiRequest) -> anyhow::Result<()> {
         self.print_resource(&self.client.call(request).await?.body)
+    }
+
+    /// Revokes or deletes a resource, and prints how many gateways refuse its keys.
+    pub(super) async fn print_revocation(&self, kind: &str, revoked: &RevokeOptions, done: &str) -> anyhow::Result<()> {
+        let request = ApiRequest::delete(&[kind, &revoked.id]).waiting(revoked.wait);
+        let response = self.client.call(request).await?;
+        let counts = response.header("gatepost-propagated").filter(|_| revoked.wait.is_some());
+        let propagated = counts.and_then(|counts| counts.split_once('/'));
+        let propagated = propagated
+            .map(|(applied, known)| format!("; {applied} of {known} gateways refuse its keys"))
+            .unwrap_or_default();
+        output::print_line(&format!("{done} {}{propagated}", revoked.id))
     }
 
     pub(super) fn print_resource(&self, resource: &Value) -> anyhow::Result<()> {
