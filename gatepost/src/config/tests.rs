@@ -60,6 +60,7 @@ fn the_reference_shows_the_defaults() {
     // The reference sets them.
     let mut written = Config { settings: defaults.settings.clone(), ..parsed(&text).unwrap() };
     written.gateway.listeners[0].source = defaults.gateway.listeners[0].source.clone();
+    written.gateway.upstreams[0].servers_source = defaults.gateway.upstreams[0].servers_source.clone();
     assert_eq!(format!("{written:?}"), format!("{defaults:?}"));
 }
 
