@@ -74,12 +74,12 @@ pub(crate) async fn parse_filter(
     let name = text.to_lowercase();
     let named: Vec<Actor> =
         keys.into_iter().filter(|key| key.name.to_lowercase() == name).map(|key| Actor::AccessKey(key.id)).collect();
-    match named.is_empty() {
-        true => Err(Failure::invalid(
+    if named.is_empty() {
+        return Err(Failure::invalid(
             "actor: must be the name or the ID of an access key, the ID of a key, operator or deliverer",
-        )),
-        false => Ok(ActorFilter::OneOf(named)),
+        ));
     }
+    Ok(ActorFilter::OneOf(named))
 }
 
 /// Returns the text that a filter has for an actor.

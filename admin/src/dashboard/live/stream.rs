@@ -92,9 +92,9 @@ impl<S: Source> LiveStream<S> {
         };
         match read {
             Ok(Some(news)) => Some(self.go_on_after(news)),
-            Ok(None) => Some((left(), None)),
+            Ok(None) => Some((reload_and_end(), None)),
             Err(failure) => match answer::status_of(&failure) {
-                StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Some((left(), None)),
+                StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Some((reload_and_end(), None)),
                 _ => {
                     tracing::warn!(failure = %error_chain(&failure), "reading for a page failed: its stream ends");
                     None
@@ -133,7 +133,7 @@ impl<S: Source> LiveStream<S> {
 }
 
 /// Returns the events after which a page is loaded again. The last one keeps it from connecting again until then.
-fn left() -> Vec<Event> {
+fn reload_and_end() -> Vec<Event> {
     vec![named(RELOAD), named(END)]
 }
 
