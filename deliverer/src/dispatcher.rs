@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::context::{DelivererContext, sleep_unless_stopped};
 use crate::fair_scheduler::Tenant;
-use crate::send_limits::SendLimits;
+use crate::lease::LastRead;
 use crate::webhook_leases::{WebhookRound, lease_and_deliver};
 
 /// Maximum number of webhooks per round.
@@ -82,8 +82,7 @@ struct Round {
 struct KnownWebhook {
     /// A webhook never changes its tenant.
     tenant: Tenant,
-    /// Limits as last read.
-    limits: SendLimits,
+    last_read: LastRead,
     /// Time before which its rate allows no request, as the store said last.
     paced_until: Option<Instant>,
 }
@@ -104,9 +103,9 @@ fn start_lease<'a>(
     if known.pause(Instant::now()).is_some() {
         return None;
     }
-    let grant = context.scheduler.grant(webhook, &known.tenant, known.limits.in_flight_cap());
+    let grant = context.scheduler.grant(webhook, &known.tenant, known.last_read.limits.in_flight_cap());
     let is_granted = !grant.slots.is_empty();
-    is_granted.then(|| lease_and_deliver(context, webhook.clone(), known.limits, grant))
+    is_granted.then(|| lease_and_deliver(context, webhook.clone(), known.last_read, grant))
 }
 
 /// Runs rounds over all due webhooks, so that webhooks without a free slot do not hide the others.
@@ -207,7 +206,7 @@ impl Dispatcher {
     fn remember(&mut self, round: WebhookRound) {
         self.has_more |= round.has_more;
         let Some(known) = self.webhooks.get_mut(&round.webhook) else { return };
-        known.limits = round.limits;
+        known.last_read = round.read;
         known.paced_until = round.paced_until;
         if round.leased >= BUSY_LEASE && self.busy.len() < MAX_BUSY_WEBHOOKS {
             self.busy.push(round.webhook);
@@ -222,7 +221,7 @@ impl Dispatcher {
         let known = match self.context.store.webhook(webhook).await {
             Ok(Some(found)) => KnownWebhook {
                 tenant: Tenant::from(&found.record),
-                limits: SendLimits::of(&found.record.delivery),
+                last_read: LastRead::of(&found.record),
                 paced_until: None,
             },
             Ok(None) => return Ok(KnownWebhook::default()),

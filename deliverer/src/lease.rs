@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepost_domain::id::{LeaseToken, WebhookId};
-use gatepost_domain::record::WebhookState;
+use gatepost_domain::record::{Webhook, WebhookState};
 use gatepost_domain::retry_schedule::{RetrySchedule, STANDARD_SCHEDULE};
 use gatepost_store::{CellStore, LeaseStatus, LeasedDelivery, StoreError};
 use tokio::time::Instant;
@@ -31,20 +31,26 @@ impl WebhookSnapshot {
         }
     }
 
-    /// Returns whether its deliveries wait because it is paused. Those of a disabled webhook do not wait.
-    pub(crate) fn is_paused(&self) -> bool {
+    /// Returns what decides how deliveries are leased for it. Deliveries of a disabled webhook do not wait. Without a
+    /// readable webhook nothing is sent, so nothing is limited.
+    pub(crate) fn read(&self) -> LastRead {
         match self {
-            WebhookSnapshot::Found(webhook) => webhook.record.state() == WebhookState::Paused,
-            WebhookSnapshot::Deleted | WebhookSnapshot::Unreadable(_) => false,
+            WebhookSnapshot::Found(webhook) => LastRead::of(&webhook.record),
+            WebhookSnapshot::Deleted | WebhookSnapshot::Unreadable(_) => LastRead::default(),
         }
     }
+}
 
-    /// Returns the limits on its deliveries. Without a readable webhook nothing is sent, so nothing is limited.
-    pub(crate) fn limits(&self) -> SendLimits {
-        match self {
-            WebhookSnapshot::Found(webhook) => SendLimits::of(&webhook.record.delivery),
-            WebhookSnapshot::Deleted | WebhookSnapshot::Unreadable(_) => SendLimits::default(),
-        }
+/// What was last read about a webhook and decides how deliveries are leased for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct LastRead {
+    pub(crate) limits: SendLimits,
+    pub(crate) is_paused: bool,
+}
+
+impl LastRead {
+    pub(crate) fn of(webhook: &Webhook) -> Self {
+        Self { limits: SendLimits::of(&webhook.delivery), is_paused: webhook.state() == WebhookState::Paused }
     }
 }
 

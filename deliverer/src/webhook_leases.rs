@@ -14,10 +14,10 @@ use tokio::time::Instant;
 use crate::context::DelivererContext;
 use crate::delivery;
 use crate::fair_scheduler::{Grant, SendSlot};
-use crate::lease::{DeliveryLease, LeaseDeadline, WebhookSnapshot};
+use crate::lease::{DeliveryLease, LastRead, LeaseDeadline, WebhookSnapshot};
 use crate::options::{LEASE_DURATION, PAUSED_RECHECK_INTERVAL};
 use crate::receiver::LeasedWebhook;
-use crate::send_limits::{RateTokens, SendLimits};
+use crate::send_limits::RateTokens;
 
 /// What one round did for a webhook.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub(crate) struct WebhookRound {
     pub(crate) leased: usize,
     /// Whether more may be due.
     pub(crate) has_more: bool,
-    /// Limits of the webhook as read in this round.
-    pub(crate) limits: SendLimits,
+    /// What was read about the webhook in this round.
+    pub(crate) read: LastRead,
     /// Time before which its rate allows no request.
     pub(crate) paced_until: Option<Instant>,
 }
@@ -43,32 +43,32 @@ struct Leases {
 
 /// Leases as many deliveries as there are slots, so that no leased delivery waits here, and spawns them.
 ///
-/// `known` are the limits of the webhook as last read. Without any, which is the rule, the webhook is read together
-/// with the lease, which saves a round trip; leases of a webhook that was given limits meanwhile are released.
+/// A webhook that had no limits and was not paused, which is the rule, is read together with the lease, which saves a
+/// round trip. Leases of one that was given limits or paused meanwhile are released.
 pub(crate) async fn lease_and_deliver(
     context: &Arc<DelivererContext>,
     webhook: WebhookId,
-    known: SendLimits,
+    known: LastRead,
     grant: Grant,
 ) -> Result<WebhookRound> {
-    if known != SendLimits::default() {
+    if known != LastRead::default() {
         return lease_within_limits(context, webhook, grant).await;
     }
     let (leases, snapshot) = tokio::join!(lease(context, &webhook, &grant), read_webhook(context, &webhook));
     let (leases, snapshot) = (leases?, snapshot?);
-    let limits = snapshot.limits();
-    if snapshot.is_paused() {
+    let read = snapshot.read();
+    if read.is_paused {
         release(context, &webhook, leases).await;
-        return hold_paused(context, webhook, limits).await;
+        return hold_paused(context, webhook, read).await;
     }
     let leased = leases.deliveries.len();
-    let has_more = leased == grant.slots.len() || limits != known;
-    if limits == known {
+    let has_more = leased == grant.slots.len() || read != known;
+    if read == known {
         spawn_deliveries(context, &webhook, &snapshot, leases, grant.slots);
     } else {
         release(context, &webhook, leases).await;
     }
-    Ok(WebhookRound { webhook, leased, has_more, limits, paced_until: None })
+    Ok(WebhookRound { webhook, leased, has_more, read, paced_until: None })
 }
 
 async fn lease_within_limits(
@@ -77,12 +77,12 @@ async fn lease_within_limits(
     mut grant: Grant,
 ) -> Result<WebhookRound> {
     let snapshot = read_webhook(context, &webhook).await?;
-    let limits = snapshot.limits();
-    if snapshot.is_paused() {
-        return hold_paused(context, webhook, limits).await;
+    let read = snapshot.read();
+    if read.is_paused {
+        return hold_paused(context, webhook, read).await;
     }
-    grant.reduce_to(limits.in_flight_cap());
-    let tokens = match limits.rate {
+    grant.reduce_to(read.limits.in_flight_cap());
+    let tokens = match read.limits.rate {
         Some(rate) => Some(RateTokens::lease(&context.store, &webhook, rate, grant.slot_count()).await?),
         None => None,
     };
@@ -93,7 +93,7 @@ async fn lease_within_limits(
     }
     let granted = grant.slot_count();
     let leases = match granted {
-        0 => return Ok(WebhookRound { webhook, leased: 0, has_more: false, limits, paced_until }),
+        0 => return Ok(WebhookRound { webhook, leased: 0, has_more: false, read, paced_until }),
         _ => lease(context, &webhook, &grant).await?,
     };
     let leased = leases.deliveries.len();
@@ -103,13 +103,13 @@ async fn lease_within_limits(
         tokens.give_back(&context.store, &webhook, unused).await;
         paced_until = None;
     }
-    Ok(WebhookRound { webhook, leased, has_more: unused == 0, limits, paced_until })
+    Ok(WebhookRound { webhook, leased, has_more: unused == 0, read, paced_until })
 }
 
 /// Holds the queue of a paused webhook, so that its deliveries are not leased again and again. Resuming it ends the hold.
-async fn hold_paused(context: &DelivererContext, webhook: WebhookId, limits: SendLimits) -> Result<WebhookRound> {
+async fn hold_paused(context: &DelivererContext, webhook: WebhookId, read: LastRead) -> Result<WebhookRound> {
     context.store.hold_queue(&webhook, PAUSED_RECHECK_INTERVAL).await?;
-    Ok(WebhookRound { webhook, leased: 0, has_more: false, limits, paced_until: None })
+    Ok(WebhookRound { webhook, leased: 0, has_more: false, read, paced_until: None })
 }
 
 async fn lease(context: &DelivererContext, webhook: &WebhookId, grant: &Grant) -> Result<Leases> {
