@@ -36,19 +36,19 @@ const STEPS: &[Step] = &[
     Step { name: "fmt", limit_s: 10, check: || run("cargo", &["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
-        limit_s: 250,
+        limit_s: 220,
         check: || run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     },
     Step { name: "packages", limit_s: 35, check: packages::install },
-    Step { name: "test", limit_s: 1070, check: test },
+    Step { name: "test", limit_s: 1040, check: test },
     Step { name: "examples", limit_s: 70, check: examples },
     Step { name: "servers", limit_s: 110, check: || redis_versions::check(Depth::Quick) },
-    Step { name: "schemathesis", limit_s: 195, check: || schemathesis::check(Depth::Quick) },
+    Step { name: "schemathesis", limit_s: 165, check: || schemathesis::check(Depth::Quick) },
     Step { name: "openapi", limit_s: 100, check: openapi::check },
     Step { name: "fuzz", limit_s: 70, check: || fuzz::check(Depth::Quick) },
     Step { name: "instructions", limit_s: 580, check: || check_instructions(InstructionScope::Steps) },
     Step { name: "docs", limit_s: 45, check: docs },
-    Step { name: "deny", limit_s: 20, check: deny::check },
+    Step { name: "deny", limit_s: 110, check: deny::check },
 ];
 
 /// Further steps of `--long`, which come last and have a budget of their own.
