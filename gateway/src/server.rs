@@ -148,8 +148,7 @@ impl Gateway {
     }
 
     /// Stops listening, closes idle connections, and waits until no request is in flight, `deadline` at most. Then it
-    /// ends WebSockets, which takes [`WEBSOCKET_GRACE`] at most. Returns the number of requests that are left: they end
-    /// with the process.
+    /// ends WebSockets, which takes 2 s at most. Returns the number of requests that are left: they end with the process.
     pub async fn stop(&self, deadline: Duration) -> usize {
         self.is_stopping.store(true, Ordering::Release);
         let drained = async {

@@ -58,7 +58,7 @@ pub enum StartError {
 }
 
 impl HttpServer {
-    /// Starts to serve an app. Every request carries the peer's address as [`ConnectInfo`]. A request body that
+    /// Starts to serve an app. Every request carries the peer's address as [`ConnectInfo`](axum::extract::ConnectInfo). A request body that
     /// arrives too late ends with [`BodyTimeout`](crate::BodyTimeout).
     ///
     /// # Errors
