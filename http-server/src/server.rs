@@ -58,8 +58,9 @@ pub enum StartError {
 }
 
 impl HttpServer {
-    /// Starts to serve an app. Every request carries the peer's address as [`ConnectInfo`](axum::extract::ConnectInfo). A request body that
-    /// arrives too late ends with [`BodyTimeout`](crate::BodyTimeout).
+    /// Starts to serve an app. Every request carries the peer's address as
+    /// [`ConnectInfo`](axum::extract::ConnectInfo). A request body that arrives too late ends with
+    /// [`BodyTimeout`](crate::BodyTimeout).
     ///
     /// # Errors
     /// Fails if the address cannot be bound, or if the listener's label is already registered.
