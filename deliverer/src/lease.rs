@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gatepost_domain::id::{LeaseToken, WebhookId};
 use gatepost_domain::record::{Webhook, WebhookState};
 use gatepost_domain::retry_schedule::{RetrySchedule, STANDARD_SCHEDULE};
-use gatepost_store::{CellStore, LeaseStatus, LeasedDelivery, StoreError};
+use gatepost_store::{CellStore, LeaseStatus, LeasedDelivery, Result, StoreError, StoreErrorKind};
 use tokio::time::Instant;
 
 use crate::options::{LEASE_DURATION, LEASE_EXTEND_INTERVAL};
@@ -23,6 +23,17 @@ pub(crate) enum WebhookSnapshot {
 }
 
 impl WebhookSnapshot {
+    /// # Errors
+    /// That of reading the webhook, unless it was read and cannot be decoded.
+    pub(crate) fn new(read: Result<Option<Webhook>>) -> Result<Self> {
+        match read {
+            Ok(Some(webhook)) => Ok(Self::Found(Arc::new(LeasedWebhook::new(webhook)))),
+            Ok(None) => Ok(Self::Deleted),
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => Ok(Self::Unreadable(error)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Returns the schedule on which its deliveries are retried.
     pub(crate) fn schedule(&self) -> &RetrySchedule {
         match self {

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use gatepost_domain::id::{LeaseToken, WebhookId};
 use gatepost_runtime::{Task, spawn_with_fallback};
 use gatepost_store::DeliveryLeaseRequest;
-use gatepost_store::{Disposition, LeasedDelivery, Result, Settlement, StoreErrorKind, os_rng};
+use gatepost_store::{Disposition, LeasedDelivery, Result, Settlement, os_rng};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -16,7 +16,6 @@ use crate::delivery;
 use crate::fair_scheduler::{Grant, SendSlot};
 use crate::lease::{DeliveryLease, LastRead, LeaseDeadline, WebhookSnapshot};
 use crate::options::{LEASE_DURATION, PAUSED_RECHECK_INTERVAL};
-use crate::receiver::LeasedWebhook;
 use crate::send_limits::RateTokens;
 
 /// What one round did for a webhook.
@@ -36,6 +35,8 @@ pub(crate) struct WebhookRound {
 /// Deliveries leased under one token.
 struct Leases {
     token: LeaseToken,
+    /// Their webhook, as read with them.
+    snapshot: WebhookSnapshot,
     deliveries: Vec<LeasedDelivery>,
     /// Time until which they are certainly held.
     deadline: Instant,
@@ -43,8 +44,8 @@ struct Leases {
 
 /// Leases as many deliveries as there are slots, so that no leased delivery waits here, and spawns them.
 ///
-/// A webhook that had no limits and was not paused, which is the rule, is read together with the lease, which saves a
-/// round trip. Leases of one that was given limits or paused meanwhile are released.
+/// A webhook that had no limits and was not paused, which is the rule, is read by the lease itself. Leases of one that was
+/// given limits or paused meanwhile are released.
 pub(crate) async fn lease_and_deliver(
     context: &Arc<DelivererContext>,
     webhook: WebhookId,
@@ -54,21 +55,11 @@ pub(crate) async fn lease_and_deliver(
     if known != LastRead::default() {
         return lease_within_limits(context, webhook, grant).await;
     }
-    let (leases, snapshot) = tokio::join!(lease(context, &webhook, &grant), read_webhook(context, &webhook));
-    let (leases, snapshot) = (leases?, snapshot?);
-    let read = snapshot.read();
-    if read.is_paused {
-        release(context, &webhook, leases).await;
-        return hold_paused(context, webhook, read).await;
-    }
-    let leased = leases.deliveries.len();
-    let has_more = leased == grant.slots.len() || read != known;
-    if read == known {
-        spawn_deliveries(context, &webhook, &snapshot, leases, grant.slots);
-    } else {
-        release(context, &webhook, leases).await;
-    }
-    Ok(WebhookRound { webhook, leased, has_more, read, paced_until: None })
+    let slots = grant.slots.len();
+    let leases = lease(context, &webhook, &grant).await?;
+    let (read, leased) = (leases.snapshot.read(), leases.deliveries.len());
+    start_unless_changed(context, &webhook, known, leases, grant.slots).await;
+    Ok(WebhookRound { webhook, leased, has_more: leased == slots || read != known, read, paced_until: None })
 }
 
 async fn lease_within_limits(
@@ -76,8 +67,7 @@ async fn lease_within_limits(
     webhook: WebhookId,
     mut grant: Grant,
 ) -> Result<WebhookRound> {
-    let snapshot = read_webhook(context, &webhook).await?;
-    let read = snapshot.read();
+    let read = read_webhook(context, &webhook).await?;
     if read.is_paused {
         return hold_paused(context, webhook, read).await;
     }
@@ -92,18 +82,37 @@ async fn lease_within_limits(
         paced_until = tokens.exhausted_until;
     }
     let granted = grant.slot_count();
-    let leases = match granted {
-        0 => return Ok(WebhookRound { webhook, leased: 0, has_more: false, read, paced_until }),
-        _ => lease(context, &webhook, &grant).await?,
-    };
-    let leased = leases.deliveries.len();
-    spawn_deliveries(context, &webhook, &snapshot, leases, grant.slots);
-    let unused = granted.saturating_sub(u32::try_from(leased).unwrap_or(granted));
+    if granted == 0 {
+        return Ok(WebhookRound { webhook, leased: 0, has_more: false, read, paced_until });
+    }
+    let leases = lease(context, &webhook, &grant).await?;
+    let read_last = leases.snapshot.read();
+    let started = start_unless_changed(context, &webhook, read, leases, grant.slots).await;
+    let unused = granted.saturating_sub(u32::try_from(started).unwrap_or(granted));
     if let Some(tokens) = tokens.filter(|_| unused > 0) {
         tokens.give_back(&context.store, &webhook, unused).await;
         paced_until = None;
     }
-    Ok(WebhookRound { webhook, leased, has_more: unused == 0, read, paced_until })
+    let has_more = unused == 0 || read_last != read;
+    Ok(WebhookRound { webhook, leased: started, has_more, read: read_last, paced_until })
+}
+
+/// Starts leased deliveries, or releases them if what decided how they were leased has changed. Returns how many it
+/// started.
+async fn start_unless_changed(
+    context: &Arc<DelivererContext>,
+    webhook: &WebhookId,
+    expected: LastRead,
+    leases: Leases,
+    slots: Vec<SendSlot>,
+) -> usize {
+    if leases.snapshot.read() != expected {
+        release(context, webhook, leases).await;
+        return 0;
+    }
+    let count = leases.deliveries.len();
+    spawn_deliveries(context, webhook, leases, slots);
+    count
 }
 
 /// Holds the queue of a paused webhook, so that its deliveries are not leased again and again. Resuming it ends the hold.
@@ -123,21 +132,17 @@ async fn lease(context: &DelivererContext, webhook: &WebhookId, grant: &Grant) -
     };
     // Taken before the lease is requested, so the real lease ends later.
     let deadline = Instant::now() + LEASE_DURATION;
-    Ok(Leases { token, deliveries: context.store.lease_deliveries(request).await?, deadline })
+    let leases = context.store.lease_deliveries(request).await?;
+    let snapshot = WebhookSnapshot::new(leases.webhook)?;
+    Ok(Leases { token, snapshot, deliveries: leases.deliveries, deadline })
 }
 
 /// Starts leased deliveries. They are sent at once, so the webhook was read once for all of them.
-fn spawn_deliveries(
-    context: &Arc<DelivererContext>,
-    webhook: &WebhookId,
-    snapshot: &WebhookSnapshot,
-    leases: Leases,
-    slots: Vec<SendSlot>,
-) {
+fn spawn_deliveries(context: &Arc<DelivererContext>, webhook: &WebhookId, leases: Leases, slots: Vec<SendSlot>) {
     for (leased, slot) in leases.deliveries.into_iter().zip(slots) {
         let lease = Arc::new(DeliveryLease {
             webhook: webhook.clone(),
-            webhook_snapshot: snapshot.clone(),
+            webhook_snapshot: leases.snapshot.clone(),
             token: leases.token.clone(),
             leased: Arc::new(leased),
             deadline: LeaseDeadline::new(leases.deadline),
@@ -168,13 +173,9 @@ async fn release(context: &DelivererContext, webhook: &WebhookId, leases: Leases
     join_all(released.iter().map(|settlement| context.ack_batcher.settle_with_retry(settlement, &deadline))).await;
 }
 
-async fn read_webhook(context: &DelivererContext, webhook: &WebhookId) -> Result<WebhookSnapshot> {
-    match context.store.webhook(webhook).await {
-        Ok(Some(found)) => Ok(WebhookSnapshot::Found(Arc::new(LeasedWebhook::new(found.record)))),
-        Ok(None) => Ok(WebhookSnapshot::Deleted),
-        Err(error) if error.kind() == StoreErrorKind::Corrupt => Ok(WebhookSnapshot::Unreadable(error)),
-        Err(error) => Err(error),
-    }
+async fn read_webhook(context: &DelivererContext, webhook: &WebhookId) -> Result<LastRead> {
+    let found = context.store.webhook(webhook).await.map(|found| found.map(|found| found.record));
+    Ok(WebhookSnapshot::new(found)?.read())
 }
 
 /// Send slot of a delivery. When the delivery has ended, the slot is freed and then the dispatcher is woken.

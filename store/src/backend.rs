@@ -14,7 +14,7 @@ use crate::format::LaterFormat;
 use crate::ops::{
     CursorCheck, DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, FirstUseOutcome,
     Heartbeat, HeartbeatReply, IndexName, LeaseStatus, QueueStats, RawCommit, RawCommitOutcome, RawDeadLetter,
-    RawDelivery, RawFanOut, RawFeed, RawFirstUseClaim, RawLeasedDelivery, RawLookup, RawRecord, RawRecovery,
+    RawDelivery, RawDeliveryLeases, RawFanOut, RawFeed, RawFirstUseClaim, RawLookup, RawRecord, RawRecovery,
     RawRecoveryCreation, RawRecoveryStep, RawResponseSwap, RawRunningRecovery, RawSettlement, RawUsage, RecordName,
     RecoveryStepOutcome, RegisteredGateway, ReplayStats, RetentionPolicy, SendNowOutcome, SettlementOutcome, SortOrder,
     SwapOutcome, TrimStats, UsageGrouping, WebhookNumbers,
@@ -131,8 +131,8 @@ ops! {
     fn fan_out(step: RawFanOut) -> FanOutOutcome;
     /// Returns webhooks with due deliveries: up to `limit`, after the first `skip`.
     fn due_webhooks(skip: u32, limit: u32) -> DueWebhooks;
-    /// Leases due deliveries of one webhook. Deliveries with an expired lease are due.
-    fn lease_deliveries(request: DeliveryLeaseRequest) -> Vec<RawLeasedDelivery>;
+    /// Leases due deliveries of one webhook, and reads the webhook. Deliveries with an expired lease are due.
+    fn lease_deliveries(request: DeliveryLeaseRequest) -> RawDeliveryLeases;
     /// Extends a lease.
     fn extend_lease(webhook: WebhookId, event: EventId, token: LeaseToken, lease: Duration) -> LeaseStatus;
     /// Finishes, retries or releases deliveries, each independently. The last delivery of an event to finish erases

@@ -71,7 +71,7 @@ pub use ops::{
     WebhookNumbers,
 };
 pub use options::{ClockSkew, Recovery, Replicas, Replication, StoreOptions, UnsafeRedis};
-pub use queue::{DroppedDelivery, FanOutStep, LeasedDelivery, Settlement};
+pub use queue::{DeliveryLeases, DroppedDelivery, FanOutStep, LeasedDelivery, Settlement};
 pub use random::os_rng;
 pub use records::{LenientPage, MAX_PAGE, Page};
 pub use recovery_job::{

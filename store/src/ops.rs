@@ -252,6 +252,15 @@ pub(crate) struct RawLookup {
     pub found: Option<(RecordName, RawRecord, Option<RawRecord>)>,
 }
 
+/// Deliveries leased under one token, and the record of their webhook at that moment.
+#[derive(Debug)]
+pub(crate) struct RawDeliveryLeases {
+    /// `None` if the webhook was deleted, or the error of decoding it.
+    pub webhook: crate::error::Result<Option<RawRecord>>,
+    /// The deliveries.
+    pub deliveries: Vec<RawLeasedDelivery>,
+}
+
 /// A claim of a key's first use.
 #[derive(Debug, Clone)]
 pub(crate) struct RawFirstUseClaim {

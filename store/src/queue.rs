@@ -7,6 +7,7 @@ use std::time::Duration;
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
 use gatepost_domain::key::Secret;
+use gatepost_domain::record::Webhook;
 use gatepost_domain::time::{Timestamp, Version};
 
 use crate::attempt::{AttemptRecord, RecordedOutcome};
@@ -19,6 +20,7 @@ use crate::ops::{
     CountedOutcome, DeliveryKind, DeliveryLeaseRequest, Disposition, DueWebhooks, FanOutOutcome, LeaseStatus,
     QueueStats, RawFanOut, RawSettlement, SettlementOutcome,
 };
+use crate::records::{as_webhook, decode_as};
 
 /// One step of the fan-out.
 #[derive(Debug, Clone)]
@@ -84,6 +86,15 @@ pub struct LeasedDelivery {
     pub attempts_made: u32,
     /// Creation time of the delivery.
     pub created_at: Timestamp,
+}
+
+/// Deliveries leased under one token, and their webhook at that moment.
+#[derive(Debug)]
+pub struct DeliveryLeases {
+    /// The webhook, `None` if it was deleted, or the error of decoding it.
+    pub webhook: Result<Option<Webhook>>,
+    /// The deliveries.
+    pub deliveries: Vec<LeasedDelivery>,
 }
 
 impl LeasedDelivery {
@@ -181,14 +192,19 @@ impl CellStore {
         self.backend.due_webhooks(skip, limit).await
     }
 
-    /// Leases due deliveries of one webhook. If the reply is lost, they are due again when the lease expires.
+    /// Leases due deliveries of one webhook, and reads the webhook with them. If the reply is lost, they are due again when the lease expires.
     ///
     /// # Errors
     ///
     /// Those of a write, see [`CellStore`].
-    pub async fn lease_deliveries(&self, request: DeliveryLeaseRequest) -> Result<Vec<LeasedDelivery>> {
-        let raw = self.backend.lease_deliveries(request).await?;
-        Ok(raw
+    pub async fn lease_deliveries(&self, request: DeliveryLeaseRequest) -> Result<DeliveryLeases> {
+        let id = request.webhook.clone();
+        let leases = self.backend.lease_deliveries(request).await?;
+        let webhook = leases
+            .webhook
+            .and_then(|found| found.map(|raw| Ok(decode_as(self, id.as_str(), raw, as_webhook)?.record)).transpose());
+        let deliveries = leases
+            .deliveries
             .into_iter()
             .map(|leased| LeasedDelivery {
                 event: decode_event(&leased.event, &leased.body),
@@ -197,7 +213,8 @@ impl CellStore {
                 attempts_made: leased.attempts_made,
                 created_at: leased.created_at,
             })
-            .collect())
+            .collect();
+        Ok(DeliveryLeases { webhook, deliveries })
     }
 
     /// Opens the secret that an event carries. Call it only while the request body is built.

@@ -318,7 +318,7 @@ fn name_of_member(member: &str) -> &str {
     &member[TIMESTAMP_DIGITS as usize..]
 }
 
-fn decode_as<T>(
+pub(crate) fn decode_as<T>(
     cell: &CellStore,
     name: &str,
     raw: RawRecord,

@@ -14,7 +14,7 @@ use super::database::Embedded;
 use super::entries;
 use super::errors::store_error;
 use super::meta::{read_number, set_number};
-use super::records::read_record;
+use super::records::{read_record, read_stored};
 use super::tables::{DIGESTS, FIRST_USE, INDEX, META, RECORDS, STREAM};
 use crate::error::Result;
 use crate::format::Format;
@@ -24,7 +24,6 @@ use crate::ops::{
     RawLookup, RawRecord, RecordName, RegisteredGateway,
 };
 use crate::options::{CLAIM_TIMEOUT, HEARTBEAT_TIMEOUT, MAX_FEED_WAIT};
-use crate::record_format::decode_record;
 use crate::store_header::checksum_mode;
 
 impl Embedded {
@@ -189,11 +188,10 @@ fn claimable_image(
         return Ok(None);
     }
     let records = transaction.open_table(RECORDS).map_err(store_error)?;
-    let read = |name: &str| -> Result<Option<RawRecord>> {
-        records.get(name).map_err(store_error)?.map(|bytes| decode_record(bytes.value(), None)).transpose()
+    let Some(key) = read_stored(&records, claim.key.as_str())?.filter(|key| now < key.image.usable_until) else {
+        return Ok(None);
     };
-    let Some(key) = read(claim.key.as_str())?.filter(|key| now < key.image.usable_until) else { return Ok(None) };
-    let parent = read(&key.image.parent)?.filter(|parent| now < parent.image.usable_until);
+    let parent = read_stored(&records, &key.image.parent)?.filter(|parent| now < parent.image.usable_until);
     Ok(parent.map(|_| key.image.public))
 }
 

@@ -17,15 +17,16 @@ use super::delivery_log::{self, EndedDelivery};
 use super::errors::store_error;
 use super::meta::{read_number, set_number};
 use super::queue_clock::queue_now;
+use super::records::read_stored;
 use super::sealed;
-use super::tables::{ATTEMPTS, CAPPED, DEAD_LETTERS, EVENTS, LEASED, META, QUARANTINE, QUEUE};
+use super::tables::{ATTEMPTS, CAPPED, DEAD_LETTERS, EVENTS, LEASED, META, QUARANTINE, QUEUE, RECORDS};
 use super::webhook_failures;
 use crate::delivery_summary::DeliverySummary;
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{
     DeliveryKind, DeliveryLeaseRequest, Disposition, FanOutOutcome, LeaseStatus, MAX_DEAD_LETTERS,
-    MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED, MAX_STORED_ATTEMPTS, RawFanOut, RawLeasedDelivery,
-    RawSettlement, SendNowOutcome, SettlementOutcome,
+    MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED, MAX_STORED_ATTEMPTS, RawDeliveryLeases, RawFanOut,
+    RawLeasedDelivery, RawSettlement, SendNowOutcome, SettlementOutcome,
 };
 
 impl Embedded {
@@ -34,9 +35,13 @@ impl Embedded {
         self.perform(move |transaction| fan_out(transaction, &step, now)).await
     }
 
-    pub(crate) async fn lease_deliveries(&self, request: DeliveryLeaseRequest) -> Result<Vec<RawLeasedDelivery>> {
+    pub(crate) async fn lease_deliveries(&self, request: DeliveryLeaseRequest) -> Result<RawDeliveryLeases> {
         let now = self.now();
-        self.perform(move |transaction| lease_due(transaction, &request, now)).await
+        self.perform(move |transaction| {
+            let webhook = read_stored(&transaction.open_table(RECORDS).map_err(store_error)?, request.webhook.as_str());
+            Ok(RawDeliveryLeases { webhook, deliveries: lease_due(transaction, &request, now)? })
+        })
+        .await
     }
 
     pub(crate) async fn extend_lease(

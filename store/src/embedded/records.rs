@@ -71,8 +71,7 @@ fn check_commit(transaction: &WriteTransaction, commit: &RawCommit, max_entries:
     let records = transaction.open_table(RECORDS).map_err(store_error)?;
     let (mut is_stale, mut current_records) = (false, Vec::with_capacity(commit.writes.len()));
     for (position, write) in commit.writes.iter().enumerate() {
-        let stored = records.get(write.name.0.as_str()).map_err(store_error)?;
-        let stored = stored.map(|bytes| decode_record(bytes.value(), None)).transpose()?;
+        let stored = read_stored(&records, &write.name.0)?;
         if position == 0
             && stored.is_none()
             && let Some(version) = removal_version(transaction, &write.name, &commit.event)?
@@ -173,6 +172,14 @@ fn write_records(transaction: &WriteTransaction, commit: &RawCommit, version: Ve
         .map_err(store_error)?;
     }
     Ok(())
+}
+
+/// Reads a record without its first use.
+pub(super) fn read_stored(
+    records: &impl ReadableTable<&'static str, &'static [u8]>,
+    name: &str,
+) -> Result<Option<RawRecord>> {
+    records.get(name).map_err(store_error)?.map(|bytes| decode_record(bytes.value(), None)).transpose()
 }
 
 /// Reads a record with its first use.

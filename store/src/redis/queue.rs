@@ -8,14 +8,14 @@ use gatepost_domain::record::FailureStreak;
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{
     CountedOutcome, DROP_QUEUE_BATCH, DeliveryLeaseRequest, Disposition, FanOutOutcome, LeaseStatus, REFUSAL_INTERVAL,
-    RawFanOut, RawLeasedDelivery, RawSettlement, SendNowOutcome, SettlementOutcome,
+    RawDeliveryLeases, RawFanOut, RawLeasedDelivery, RawSettlement, SendNowOutcome, SettlementOutcome,
 };
 use crate::ops::{
     MAX_DEAD_LETTERS, MAX_HOLDS_TOGETHER, MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED,
     MAX_STORED_ATTEMPTS,
 };
 use crate::options::COMMIT_TIMEOUT;
-use crate::record_format::format_version;
+use crate::record_format::{decode_record, format_version};
 
 use super::client::{Arguments, Redis};
 use super::reply::Reply;
@@ -31,7 +31,7 @@ impl Redis {
         }
     }
 
-    pub(crate) async fn lease_deliveries(&self, request: DeliveryLeaseRequest) -> Result<Vec<RawLeasedDelivery>> {
+    pub(crate) async fn lease_deliveries(&self, request: DeliveryLeaseRequest) -> Result<RawDeliveryLeases> {
         let arguments = Arguments::default()
             .text(request.webhook.as_str())
             .text(request.token.as_str())
@@ -39,9 +39,11 @@ impl Redis {
             .number(request.in_flight_cap)
             .ms(request.lease_duration);
         let mut reply = self.run_script(&scripts::LEASE_DELIVERIES, COMMIT_TIMEOUT, arguments).await?;
-        let mut leased = Vec::new();
+        let webhook: Option<Vec<u8>> = reply.next()?;
+        let webhook = webhook.map(|bytes| decode_record(&bytes, None)).transpose();
+        let mut deliveries = Vec::new();
         while !reply.is_empty() {
-            leased.push(RawLeasedDelivery {
+            deliveries.push(RawLeasedDelivery {
                 event: read_event_id(&mut reply)?,
                 body: reply.next()?,
                 sealed: reply.next()?,
@@ -49,7 +51,7 @@ impl Redis {
                 created_at: reply.timestamp()?,
             });
         }
-        Ok(leased)
+        Ok(RawDeliveryLeases { webhook, deliveries })
     }
 
     pub(crate) async fn extend_lease(

@@ -102,6 +102,7 @@ conformance! {
     rate_limits::usage_is_summed_by_hour_and_kept_for_its_retention,
     queue::racing_fan_outs_are_applied_once,
     queue::a_leased_delivery_has_one_holder_until_its_lease_expires,
+    queue::a_lease_reads_the_webhook_as_it_is,
     queue::only_the_lease_holder_settles,
     queue::attempts_and_dead_letters_have_cursors_and_a_lookup,
     queue::deliveries_are_listed_in_every_state,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatepost_domain::change::Action;
 use gatepost_domain::id::{EventId, LeaseToken, WebhookId};
 use gatepost_domain::partition::Partition;
 use gatepost_domain::record::Webhook;
@@ -10,11 +11,11 @@ use gatepost_domain::retry_schedule::Attempt;
 use gatepost_domain::time::{Timestamp, Version};
 use gatepost_store::{
     AttemptRecord, AttemptResponse, DeliveryKind, DeliveryLeaseRequest, Disposition, DroppedDelivery, FanOutEvent,
-    FanOutOutcome, FanOutStep, LeaseStatus, LeasedDelivery, MAX_LOGGED_DROPPED, RecordedOutcome, RetentionPolicy,
-    SendNowOutcome, Settlement, os_rng,
+    FanOutOutcome, FanOutStep, LeaseStatus, LeasedDelivery, MAX_LOGGED_DROPPED, RecordWrite, RecordedOutcome,
+    RetentionPolicy, SendNowOutcome, Settlement, os_rng,
 };
 
-use crate::fixture::{Fixture, TestBackend};
+use crate::fixture::{Fixture, TestBackend, commit};
 use crate::trim::rule;
 
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
@@ -90,7 +91,7 @@ impl Fixture {
             in_flight_cap: 4,
             lease_duration: LEASE,
         };
-        (token, self.store.lease_deliveries(request).await.unwrap())
+        (token, self.store.lease_deliveries(request).await.unwrap().deliveries)
     }
 
     pub(crate) async fn settle(
@@ -154,7 +155,7 @@ pub(crate) async fn a_leased_delivery_has_one_holder_until_its_lease_expires(bac
         let token = LeaseToken::generate(&mut os_rng());
         let request =
             DeliveryLeaseRequest { webhook, token, max_deliveries: 4, in_flight_cap: 4, lease_duration: LEASE };
-        workers.spawn(async move { store.lease_deliveries(request).await.unwrap().len() });
+        workers.spawn(async move { store.lease_deliveries(request).await.unwrap().deliveries.len() });
     }
     assert_eq!(workers.join_all().await.into_iter().sum::<usize>(), 1);
     assert_eq!(test.store.due_webhooks(0, 10).await.unwrap().webhooks, vec![]);
@@ -167,6 +168,35 @@ pub(crate) async fn a_leased_delivery_has_one_holder_until_its_lease_expires(bac
     let event = leased[0].event.clone().unwrap();
     assert_eq!(event.action.as_str(), "api-key.created");
     assert!(test.store.open_secret(&leased[0]).unwrap().unwrap().expose().starts_with("live_"));
+}
+
+pub(crate) async fn a_lease_reads_the_webhook_as_it_is(backend: TestBackend) {
+    let test = backend.fixture().await;
+    let webhook = test.one_delivery().await;
+    let lease = async || {
+        let request = DeliveryLeaseRequest {
+            webhook: webhook.id.clone(),
+            token: LeaseToken::generate(&mut os_rng()),
+            max_deliveries: 4,
+            in_flight_cap: 4,
+            lease_duration: LEASE,
+        };
+        let leases = test.store.lease_deliveries(request).await.unwrap();
+        (leases.webhook.unwrap().map(|webhook| webhook.name), leases.deliveries.len())
+    };
+    assert_eq!(lease().await, (Some("hook".to_owned()), 1));
+
+    let found = test.store.webhook(&webhook.id).await.unwrap().unwrap();
+    let renamed = Webhook { name: "renamed".to_owned(), ..webhook.clone() };
+    commit(&test.store, Action::WebhookUpdated, vec![RecordWrite::replace(found, renamed)], None).await;
+    test.store.hold_queue(&webhook.id, LEASE).await.unwrap();
+    test.skew.add(29_000);
+    assert_eq!(lease().await, (Some("renamed".to_owned()), 0), "held");
+
+    let found = test.store.webhook(&webhook.id).await.unwrap().unwrap();
+    commit(&test.store, Action::WebhookDeleted, vec![RecordWrite::remove(found)], None).await;
+    test.skew.add(2_000);
+    assert_eq!(lease().await, (None, 1), "deleted");
 }
 
 pub(crate) async fn only_the_lease_holder_settles(backend: TestBackend) {

@@ -127,7 +127,7 @@ pub(crate) async fn old_secrets_and_dead_letters_are_erased(backend: TestBackend
         in_flight_cap: 4,
         lease_duration: Duration::from_secs(30),
     };
-    let leased = test.store.lease_deliveries(request.clone()).await.unwrap();
+    let leased = test.store.lease_deliveries(request.clone()).await.unwrap().deliveries;
     let settle = Settlement {
         webhook: webhook.id.clone(),
         delivery: Arc::new(leased[0].clone()),
@@ -142,7 +142,7 @@ pub(crate) async fn old_secrets_and_dead_letters_are_erased(backend: TestBackend
     test.skew.add(8 * 86_400_000);
     let trimmed = test.store.trim(rule(1000)).await.unwrap();
     assert_eq!((trimmed.sealed_secrets, trimmed.dead_letters), (2, 0));
-    let due = test.store.lease_deliveries(request.clone()).await.unwrap();
+    let due = test.store.lease_deliveries(request.clone()).await.unwrap().deliveries;
     assert!(test.store.open_secret(&due[0]).unwrap().is_none());
     assert_eq!(test.store.dead_letters(&webhook.id, None, 10).await.unwrap().len(), 1);
 

@@ -1,19 +1,21 @@
 -- Leases due deliveries of one webhook. Deliveries with an expired lease are due.
 -- ARGV: webhook, token, max, in-flight cap, ms of the lease.
--- Returns 'ok', then event, body, sealed secret or nil, attempts made, ms of creation.
+-- Returns 'ok', the webhook's record or nil, then of each delivery: event, body, sealed secret or nil, attempts made,
+-- ms of creation.
 local webhook, token, max, cap = next_argument(), next_argument(), tonumber(next_argument()), tonumber(next_argument())
 local now = queue_now()
 local lease_end = now + next_argument()
 local capped_until, held_until = read_limits(webhook)
+local reply = {'ok', redis.call('GET', record_key(webhook))}
 if now < held_until then
   update_ready_with(webhook, capped_until, held_until)
-  return {'ok'}
+  return reply
 elseif held_until > 0 then
   redis.call('HDEL', CAPPED_UNTIL, hold_field(webhook))
 end
 redis.call('ZREMRANGEBYSCORE', leases_key(webhook), '-inf', format_integer(now))
 local free = math.max(cap - redis.call('ZCARD', leases_key(webhook)), 0)
-local reply, leased = {'ok'}, {}
+local leased = {}
 local count = math.min(free, max)
 local due = redis.call('ZRANGEBYSCORE', queue_key(webhook), '-inf', format_integer(now), 'LIMIT', 0, count)
 if #due > 0 then
