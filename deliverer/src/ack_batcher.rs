@@ -1,14 +1,17 @@
 //! Settlement of deliveries: attempts that end at about the same time are settled in one operation of the
 //! store.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use futures::poll;
 use gatepost_domain::record::FailureStreak;
 use gatepost_runtime::{Task, error_chain, spawn, supervise};
 use gatepost_store::{CellStore, Result, StoreErrorKind};
 use gatepost_store::{LeaseStatus, Settlement, SettlementOutcome};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::fair_scheduler::FairScheduler;
@@ -29,16 +32,25 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// A settlement with the sender of its reply.
 type PendingAck = (Arc<Settlement>, oneshot::Sender<Result<SettlementOutcome>>);
 
+/// Settles batches in the store.
+#[derive(Clone)]
+struct Settler {
+    store: CellStore,
+    /// Wakes the dispatcher.
+    wake: Arc<Notify>,
+}
+
 /// Settles deliveries for all workers of a process. Clones share the queue.
 #[derive(Debug, Clone)]
 pub(crate) struct AckBatcher(mpsc::Sender<PendingAck>);
 
 impl AckBatcher {
     /// Starts the batcher. It ends when the last clone is dropped.
-    pub(crate) fn start(store: CellStore, scheduler: FairScheduler) -> Self {
+    pub(crate) fn start(store: CellStore, scheduler: FairScheduler, wake: Arc<Notify>) -> Self {
         let (sender, receiver) = mpsc::channel(MAX_CONCURRENT_SENDS);
         let receiver = Arc::new(Mutex::new(receiver));
-        supervise(Task::Settler, move || run(store.clone(), scheduler.clone(), Arc::clone(&receiver)));
+        let settler = Settler { store, wake };
+        supervise(Task::Settler, move || run(settler.clone(), scheduler.clone(), Arc::clone(&receiver)));
         Self(sender)
     }
 
@@ -84,12 +96,12 @@ impl AckBatcher {
 
 /// Runs one batcher at a time. After a panic the restarted run waits here until the previous one has released
 /// the lock.
-async fn run(store: CellStore, scheduler: FairScheduler, receiver: Arc<Mutex<mpsc::Receiver<PendingAck>>>) {
+async fn run(settler: Settler, scheduler: FairScheduler, receiver: Arc<Mutex<mpsc::Receiver<PendingAck>>>) {
     let mut receiver = receiver.lock().await;
     let mut batch = Vec::with_capacity(MAX_BATCH);
     while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
         gather(&mut receiver, &mut batch, &scheduler).await;
-        let settling = spawn(Task::Settlement, settle_batch(store.clone(), batch.split_off(0)));
+        let settling = spawn(Task::Settlement, settler.clone().settle_batch(batch.split_off(0)));
         // An operation that takes longer continues in its task.
         let _ = tokio::time::timeout(BATCH_WAIT, settling).await;
     }
@@ -115,14 +127,25 @@ fn gathered_part(in_flight: usize) -> usize {
     MAX_BATCH.min(if is_one_webhook { in_flight / 4 } else { in_flight / 2 })
 }
 
-async fn settle_batch(store: CellStore, batch: Vec<PendingAck>) {
-    let (settlements, reply_senders): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-    let outcomes = match store.settle(settlements).await {
-        Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-        Err(error) => reply_senders.iter().map(|_| Err(error.clone())).collect::<Vec<_>>(),
-    };
-    for (reply_sender, outcome) in reply_senders.into_iter().zip(outcomes) {
-        // A receiver that is gone belongs to an attempt that a stop has cancelled.
-        let _ = reply_sender.send(outcome);
+impl Settler {
+    /// Settles a batch. The dispatcher is woken as soon as the operation was sent: an operation that is sent after it comes
+    /// after it in the store, so a lease finds what this one makes due, and the receivers do not wait for another round trip.
+    async fn settle_batch(self, batch: Vec<PendingAck>) {
+        let (settlements, reply_senders): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let mut settling = pin!(self.store.settle(settlements));
+        let sent = poll!(settling.as_mut());
+        self.wake.notify_one();
+        let settled = match sent {
+            Poll::Ready(settled) => settled,
+            Poll::Pending => settling.await,
+        };
+        let outcomes = match settled {
+            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+            Err(error) => reply_senders.iter().map(|_| Err(error.clone())).collect::<Vec<_>>(),
+        };
+        for (reply_sender, outcome) in reply_senders.into_iter().zip(outcomes) {
+            // A receiver that is gone belongs to an attempt that a stop has cancelled.
+            let _ = reply_sender.send(outcome);
+        }
     }
 }

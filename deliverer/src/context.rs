@@ -19,7 +19,7 @@ pub(crate) struct DelivererContext {
     pub(crate) sender: Sender,
     pub(crate) ack_batcher: AckBatcher,
     pub(crate) metrics: Metrics,
-    /// Wakes the dispatcher: a delivery became due or a send slot became free.
+    /// Wakes the dispatcher: a delivery may have become due, or a send slot that was missing is free.
     pub(crate) wake: Arc<Notify>,
     pub(crate) scheduler: FairScheduler,
     pub(crate) stopped: watch::Receiver<bool>,

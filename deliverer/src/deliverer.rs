@@ -7,7 +7,7 @@ use gatepost_domain::time::Clock;
 use gatepost_runtime::{Task, supervise_on};
 use gatepost_store::CellStore;
 use prometheus::Registry;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::ack_batcher::AckBatcher;
@@ -52,14 +52,15 @@ impl Deliverer {
     ) -> Result<Self, StartError> {
         let guard = SsrfGuard::new(options.private_networks);
         let (stop, stopped) = watch::channel(false);
-        let scheduler = FairScheduler::new();
+        let wake = Arc::new(Notify::new());
+        let scheduler = FairScheduler::new(Arc::clone(&wake));
         let context = Arc::new(DelivererContext {
-            ack_batcher: AckBatcher::start(store.clone(), scheduler.clone()),
+            ack_batcher: AckBatcher::start(store.clone(), scheduler.clone(), Arc::clone(&wake)),
             store,
             options,
             sender: Sender::new(guard, clock)?,
             metrics: Metrics::register(registry)?,
-            wake: Arc::default(),
+            wake,
             scheduler: scheduler.clone(),
             stopped,
         });

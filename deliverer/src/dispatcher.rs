@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
 use futures::future::join_all;
 use gatepost_domain::id::WebhookId;
 use gatepost_runtime::error_chain;
@@ -48,15 +47,12 @@ pub(crate) async fn run(context: Arc<DelivererContext>) {
     }
 }
 
-/// Waits until something is due, a slot is free, the time has passed, or the deliverer is stopped.
+/// Waits until something may be due, a missing slot is free, the time has passed, or the deliverer is stopped.
 async fn wait_for_work(context: &DelivererContext, stopped: &mut watch::Receiver<bool>, wait: Duration) {
     tokio::select! {
         () = context.wake.notified() => {}
         () = sleep_unless_stopped(stopped, wait) => {}
     }
-    // Deliveries that were settled together end together, each with a notification. One round is enough for them.
-    tokio::task::yield_now().await;
-    let _ = context.wake.notified().now_or_never();
 }
 
 /// When the next round starts.

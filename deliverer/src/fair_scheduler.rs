@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gatepost_domain::id::{AccountId, ProjectId, WebhookId};
 use gatepost_domain::record::Webhook;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::options::{IN_FLIGHT_CAP, MAX_CONCURRENT_SENDS, SLOW_AFTER};
 
@@ -38,6 +38,8 @@ impl From<&Webhook> for Tenant {
 pub(crate) struct FairScheduler {
     slots: Arc<Semaphore>,
     state: Arc<Mutex<Usage>>,
+    /// Wakes the dispatcher.
+    wake: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -45,14 +47,16 @@ struct Usage {
     slots_by_account: HashMap<Option<AccountId>, usize>,
     slots_by_tenant: HashMap<Tenant, usize>,
     fast_webhooks: HashSet<WebhookId>,
+    /// Whether a webhook got fewer slots than its cap since a slot was freed.
+    is_short: bool,
 }
 
-/// A send slot, freed when dropped.
+/// A send slot, freed when dropped. If one was missing, that wakes the dispatcher.
 #[derive(Debug)]
 pub(crate) struct SendSlot {
     tenant: Tenant,
     scheduler: FairScheduler,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Send slots for deliveries of one webhook.
@@ -83,8 +87,8 @@ impl Grant {
 
 impl FairScheduler {
     /// Creates a scheduler with [`MAX_CONCURRENT_SENDS`] free slots.
-    pub(crate) fn new() -> Self {
-        Self { slots: Arc::new(Semaphore::new(MAX_CONCURRENT_SENDS)), state: Arc::default() }
+    pub(crate) fn new(wake: Arc<Notify>) -> Self {
+        Self { slots: Arc::new(Semaphore::new(MAX_CONCURRENT_SENDS)), state: Arc::default(), wake }
     }
 
     /// Returns the number of free slots.
@@ -120,15 +124,16 @@ impl FairScheduler {
     fn try_take_slot(&self, tenant: &Tenant) -> Option<SendSlot> {
         let mut state = self.lock();
         let held_by_account = slots_held(&state.slots_by_account, &tenant.account);
-        let available = self.free_slots().checked_sub(held_by_account).filter(|available| *available > 0)?;
+        let available = self.free_slots().saturating_sub(held_by_account);
         if slots_held(&state.slots_by_tenant, tenant) >= available {
+            state.is_short = true;
             return None;
         }
         let permit = Arc::clone(&self.slots).try_acquire_owned().ok()?;
         *state.slots_by_account.entry(tenant.account.clone()).or_default() += 1;
         *state.slots_by_tenant.entry(tenant.clone()).or_default() += 1;
         drop(state);
-        Some(SendSlot { tenant: tenant.clone(), scheduler: self.clone(), _permit: permit })
+        Some(SendSlot { tenant: tenant.clone(), scheduler: self.clone(), permit: Some(permit) })
     }
 
     /// Records how long an attempt took, whether the receiver responded or not.
@@ -151,9 +156,13 @@ impl FairScheduler {
 
 impl Drop for SendSlot {
     fn drop(&mut self) {
+        drop(self.permit.take());
         let mut state = self.scheduler.lock();
         release(&mut state.slots_by_account, &self.tenant.account);
         release(&mut state.slots_by_tenant, &self.tenant);
+        if std::mem::take(&mut state.is_short) {
+            self.scheduler.wake.notify_one();
+        }
     }
 }
 
@@ -171,6 +180,8 @@ fn release<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     fn tenant(account: u32, project: u32) -> Tenant {
@@ -195,7 +206,7 @@ mod tests {
 
     #[test]
     fn new_tenant_gets_a_slot_next_to_greedy_ones() {
-        let scheduler = FairScheduler::new();
+        let scheduler = FairScheduler::new(Arc::default());
         let mut held = Vec::new();
         for account in 0..6 {
             for project in 0..3 {
@@ -211,7 +222,7 @@ mod tests {
 
     #[test]
     fn greedy_project_gets_a_third_and_others_still_get_many() {
-        let scheduler = FairScheduler::new();
+        let scheduler = FairScheduler::new(Arc::default());
         let first = take_all_slots(&scheduler, &tenant(1, 1));
         assert_eq!(first.len(), MAX_CONCURRENT_SENDS.div_ceil(3));
         assert!(take_all_slots(&scheduler, &tenant(1, 2)).len() > 50);
@@ -219,8 +230,23 @@ mod tests {
     }
 
     #[test]
+    fn freed_slot_wakes_the_dispatcher_if_one_was_missing() {
+        let wake = Arc::new(Notify::new());
+        let scheduler = FairScheduler::new(Arc::clone(&wake));
+        let was_woken = || wake.notified().now_or_never().is_some();
+        let webhook = WebhookId::parse("wh_00w").unwrap();
+        drop(scheduler.grant(&webhook, &tenant(1, 1), 1));
+        assert!(!was_woken(), "none was missing");
+        let mut slots = take_all_slots(&scheduler, &tenant(1, 1));
+        slots.pop();
+        assert!(was_woken());
+        slots.pop();
+        assert!(!was_woken(), "nobody has asked again");
+    }
+
+    #[test]
     fn webhook_gets_one_slot_until_it_is_fast_and_again_when_it_is_slow() {
-        let (scheduler, webhook) = (FairScheduler::new(), WebhookId::parse("wh_00w").unwrap());
+        let (scheduler, webhook) = (FairScheduler::new(Arc::default()), WebhookId::parse("wh_00w").unwrap());
         let cap = |scheduler: &FairScheduler| scheduler.grant(&webhook, &tenant(1, 1), IN_FLIGHT_CAP).slots.len();
         assert_eq!(cap(&scheduler), 1);
         scheduler.record_duration(&webhook, Duration::from_millis(20));

@@ -8,7 +8,6 @@ use gatepost_domain::id::{LeaseToken, WebhookId};
 use gatepost_runtime::{Task, spawn_with_fallback};
 use gatepost_store::DeliveryLeaseRequest;
 use gatepost_store::{Disposition, LeasedDelivery, Result, Settlement, os_rng};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::context::DelivererContext;
@@ -149,10 +148,9 @@ fn spawn_deliveries(context: &Arc<DelivererContext>, webhook: &WebhookId, leases
         });
         // Boxed, because a task moves its future several times before it runs.
         let delivering = Box::pin(delivery::deliver(Arc::clone(context), Arc::clone(&lease)));
-        let guard = SlotGuard { slot: Some(slot), wake: Arc::clone(&context.wake) };
         let failing_context = Arc::clone(context);
         let settle_after_panic = move || Box::pin(delivery::settle_after_panic(failing_context, lease));
-        spawn_with_fallback(Task::Delivery, delivering, settle_after_panic, guard);
+        spawn_with_fallback(Task::Delivery, delivering, settle_after_panic, slot);
     }
 }
 
@@ -176,17 +174,4 @@ async fn release(context: &DelivererContext, webhook: &WebhookId, leases: Leases
 async fn read_webhook(context: &DelivererContext, webhook: &WebhookId) -> Result<LastRead> {
     let found = context.store.webhook(webhook).await.map(|found| found.map(|found| found.record));
     Ok(WebhookSnapshot::new(found)?.read())
-}
-
-/// Send slot of a delivery. When the delivery has ended, the slot is freed and then the dispatcher is woken.
-struct SlotGuard {
-    slot: Option<SendSlot>,
-    wake: Arc<Notify>,
-}
-
-impl Drop for SlotGuard {
-    fn drop(&mut self) {
-        drop(self.slot.take());
-        self.wake.notify_one();
-    }
 }
