@@ -36,8 +36,7 @@ impl Failure {
 
     /// Combines what is wrong with two parts of a request. A failure that has other reasons than the content of the request
     /// is returned alone.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    fn and(self, other: Self) -> Self {
         match (self, other) {
             (Failure::Refused(first), Failure::Refused(second)) if is_content(&first) && is_content(&second) => {
                 Failure::Refused(first.and(second))
@@ -68,7 +67,7 @@ fn is_content(problem: &Problem) -> bool {
 /// Returns the values of two parts of a request, or all that is wrong with them.
 ///
 /// # Errors
-/// See [`Failure::and`].
+/// All that is wrong with the content of both, or a failure that has other reasons alone.
 pub fn both<A, B>(first: Result<A>, second: Result<B>) -> Result<(A, B)> {
     match (first, second) {
         (Ok(first), Ok(second)) => Ok((first, second)),
@@ -80,8 +79,8 @@ pub fn both<A, B>(first: Result<A>, second: Result<B>) -> Result<(A, B)> {
 /// Returns the values of all parts of a request, or all that is wrong with them.
 ///
 /// # Errors
-/// See [`Failure::and`].
-pub(crate) fn all<T, C: Default + Extend<T>>(parts: impl IntoIterator<Item = Result<T>>) -> Result<C> {
+/// See [`both`].
+pub fn all<T, C: Default + Extend<T>>(parts: impl IntoIterator<Item = Result<T>>) -> Result<C> {
     let mut all = Ok(C::default());
     for part in parts {
         all = both(all, part).map(|(mut values, value)| {
@@ -90,6 +89,15 @@ pub(crate) fn all<T, C: Default + Extend<T>>(parts: impl IntoIterator<Item = Res
         });
     }
     all
+}
+
+/// Returns the value of a part of a request, or the default and what is wrong with the part. [`both`] and [`all`] take that
+/// when the other parts are checked as well.
+pub fn or_default<T: Default>(part: Result<T>) -> (T, Result<()>) {
+    match part {
+        Ok(value) => (value, Ok(())),
+        Err(failure) => (T::default(), Err(failure)),
+    }
 }
 
 pub type Result<T> = std::result::Result<T, Failure>;

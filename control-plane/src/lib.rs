@@ -17,7 +17,7 @@ mod use_cases;
 
 pub use caller::{Caller, Visibility};
 pub use control_plane::{BuildError, ControlPlane};
-pub use failure::{Failure, Result, both};
+pub use failure::{Failure, Result, all, both, or_default};
 pub use fair_share::FairSharePermit;
 pub use request_context::{Idempotency, MemberPolicy, Precondition, RequestContext, ResponseEncoder, UnknownMembers};
 pub use use_cases::access_keys::{AccessKeyChange, AccessKeyFilter, AccessKeyRef, AccessKeyRequest};

@@ -170,26 +170,3 @@ pub(crate) async fn visible_project(
         Err(failure) => Err(failure),
     }
 }
-
-/// Reads the fields of a form, and collects all that is wrong with them.
-#[derive(Debug, Default)]
-pub(crate) struct FaultCollector(Option<Failure>);
-
-impl FaultCollector {
-    /// Returns the value of a part, or the default of one that cannot be read.
-    pub(crate) fn value_of<T: Default>(&mut self, part: Result<T, Failure>) -> T {
-        part.unwrap_or_else(|failure| {
-            self.0 = Some(match self.0.take() {
-                Some(first) => first.and(failure),
-                None => failure,
-            });
-            T::default()
-        })
-    }
-
-    /// # Errors
-    /// All that is wrong with the parts.
-    pub(crate) fn finish(self) -> Result<(), Failure> {
-        self.0.map_or(Ok(()), Err)
-    }
-}

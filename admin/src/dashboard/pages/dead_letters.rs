@@ -44,7 +44,7 @@ pub(crate) async fn more(
     Query(query): Query<ListQuery>,
     Query(search): Query<SearchQuery>,
 ) -> PageResult {
-    let (filter, context) = (query.parse().map_err(deliveries::invalid)?, visitor.context());
+    let (filter, context) = (query.parse()?, visitor.context());
     let webhook = state.control_plane.webhook(&context, &id).await?.record;
     let path = format!("/webhooks/{}/dead-letters", webhook.id);
     let selected = query.path(&path, None);
@@ -92,7 +92,7 @@ async fn list_page(
     let is_refused = refusal.is_some();
     let (filter, faults) = match query.parse() {
         Ok(filter) => (filter, refusal.unwrap_or_default()),
-        Err(faults) => (DeliveryFilter::default(), faults),
+        Err(failure) => (DeliveryFilter::default(), FormFaults::of(failure)?),
     };
     let filter = DeliveryFilter { status: Some(DeliveryStatus::Dead), ..filter };
     let (context, after) = (visitor.context(), query.after.as_deref());

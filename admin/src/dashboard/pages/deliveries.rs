@@ -38,7 +38,10 @@ pub(crate) async fn list(
     let path = format!("{ROOT}/webhooks/{}/deliveries", webhook.id);
     let (filter, faults) = match query.parse() {
         Ok(filter) => (filter, FormFaults::default()),
-        Err(faults) => (DeliveryFilter { status: query.selected_status(), ..DeliveryFilter::default() }, faults),
+        Err(failure) => {
+            let filter = DeliveryFilter { status: query.selected_status(), ..DeliveryFilter::default() };
+            (filter, FormFaults::of(failure)?)
+        }
     };
     let choices = html! {
         h1 { "Deliveries" }
@@ -77,7 +80,7 @@ pub(crate) async fn more(
     Query(query): Query<ListQuery>,
     Query(search): Query<SearchQuery>,
 ) -> PageResult {
-    let (filter, context) = (query.parse().map_err(invalid)?, visitor.context());
+    let (filter, context) = (query.parse()?, visitor.context());
     let webhook = state.control_plane.webhook(&context, &id).await?.record;
     let path = format!("/webhooks/{}/deliveries", webhook.id);
     let selected = query.path(&path, query.selected_status());
@@ -98,18 +101,13 @@ pub(crate) fn searched_part(page: &DeliveryPage) -> SearchedPart {
     SearchedPart { found: page.deliveries.len(), searched: page.searched, next }
 }
 
-pub(crate) fn invalid(faults: FormFaults) -> Failure {
-    let texts: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.field, fault.text)).collect();
-    Failure::invalid(texts.join("; "))
-}
-
 pub(crate) async fn live(
     State(state): State<DashboardState>,
     visitor: Visitor,
     Path(webhook): Path<String>,
     Query(query): Query<ListQuery>,
 ) -> PageResult {
-    let filter = query.parse().map_err(invalid)?;
+    let filter = query.parse()?;
     live::follow(state, visitor, Listed { webhook, filter, query: query.at_start() }, live_list).await
 }
 

@@ -1,13 +1,13 @@
 //! Which deliveries a list shows: its state is in the address.
 
-use gatepost_control_plane::{DeliveryFilter, DeliveryStatus};
+use gatepost_control_plane::{DeliveryFilter, DeliveryStatus, Failure, both};
 use gatepost_domain::change::Topic;
 use gatepost_domain::record::Webhook;
 use gatepost_domain::time::Timestamp;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use crate::dashboard::form::{Form, FormFault, FormFaults};
+use crate::dashboard::form::{Form, FormFaults};
 use crate::dashboard::parts::field::{Entries, Field};
 use crate::dashboard::parts::pager;
 
@@ -32,19 +32,15 @@ impl ListQuery {
     ///
     /// # Errors
     /// All that is wrong: a state or an event that is unknown, a time that is none.
-    pub(crate) fn parse(&self) -> Result<DeliveryFilter, FormFaults> {
+    pub(crate) fn parse(&self) -> Result<DeliveryFilter, Failure> {
         let status = parse_name("status", self.status.as_deref(), |name| {
             DeliveryStatus::ALL.into_iter().find(|status| status.as_str() == name)
         });
         let topic = parse_name("topic", self.topic.as_deref(), Topic::parse);
         let [since, until] =
             [("since", &self.since), ("until", &self.until)].map(|(name, text)| parse_time(name, text.as_deref()));
-        match (status, topic, since, until) {
-            (Ok(status), Ok(topic), Ok(since), Ok(until)) => Ok(DeliveryFilter { status, topic, since, until }),
-            (status, topic, since, until) => {
-                Err([status.err(), topic.err(), since.err(), until.err()].into_iter().flatten().collect())
-            }
-        }
+        let ((status, topic), (since, until)) = both(both(status, topic), both(since, until))?;
+        Ok(DeliveryFilter { status, topic, since, until })
     }
 
     /// Returns the query of the first part of the list.
@@ -105,17 +101,14 @@ impl ListQuery {
     }
 }
 
-fn parse_name<T>(field: &str, name: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, FormFault> {
+fn parse_name<T>(field: &str, name: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Failure> {
     let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) else { return Ok(None) };
-    let unknown =
-        || FormFault { field: field.to_owned(), text: format!("{name:?} is not known; all deliveries are listed") };
+    let unknown = || Failure::invalid(format!("{field}: {name:?} is not known; all deliveries are listed"));
     parse(name).map(Some).ok_or_else(unknown)
 }
 
-fn parse_time(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, FormFault> {
+fn parse_time(field: &str, text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
     let text = text.map(str::trim).filter(|text| !text.is_empty());
-    text.map(Timestamp::parse).transpose().map_err(|_| FormFault {
-        field: field.to_owned(),
-        text: "This is no time. Write it as 2027-01-31 or 2027-01-31 12:00:00, in UTC.".to_owned(),
-    })
+    let hint = "this is no time. Write it as 2027-01-31 or 2027-01-31 12:00:00, in UTC.";
+    text.map(Timestamp::parse).transpose().map_err(|_| Failure::invalid(format!("{field}: {hint}")))
 }

@@ -1,7 +1,9 @@
 //! The form of a key: creating one, and changing its settings.
 
 use axum::extract::{Path, State};
-use gatepost_control_plane::{Failure, KeyChange, KeyFields, NewApiKey, Patch, QuotaFields, RateLimitFields, both};
+use gatepost_control_plane::{
+    Failure, KeyChange, KeyFields, NewApiKey, Patch, QuotaFields, RateLimitFields, both, or_default,
+};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::{ApiKey, Project};
 use gatepost_domain::time::Timestamp;
@@ -12,7 +14,7 @@ use maud::{Markup, html};
 use super::key::{self, KeyAndProject};
 use super::{key_state, value_once};
 use crate::dashboard::answer::{self, PageResult};
-use crate::dashboard::form::{FaultCollector, Form, FormFaults, NO_FAULTS};
+use crate::dashboard::form::{Form, FormFaults, NO_FAULTS};
 use crate::dashboard::layout;
 use crate::dashboard::one_time::{self, Shown};
 use crate::dashboard::parts::field::{Entries, Field, Input};
@@ -148,7 +150,8 @@ fn parse_expiry(form: &Form, saved: Option<Timestamp>, now: Timestamp) -> Result
 
 /// Reads the fields as far as they can be read, and returns all that is wrong with the others.
 fn parse_fields(form: &Form, saved: Option<Timestamp>, now: Timestamp) -> (KeyFields, Result<(), Failure>) {
-    let mut faults = FaultCollector::default();
+    let (metadata, metadata_read) = or_default(parse_metadata(form));
+    let (expiry, expiry_read) = or_default(parse_expiry(form, saved, now));
     // A text that is no number becomes one that no window has.
     let window_s = form.filled("rateLimitTtl").map(|text| text.parse().unwrap_or(0.0));
     let rate_limit = match (form.ranged_number("rateLimit"), window_s) {
@@ -161,10 +164,10 @@ fn parse_fields(form: &Form, saved: Option<Timestamp>, now: Timestamp) -> (KeyFi
     };
     let fields = KeyFields {
         name: Patch::Value(form.text("name").to_owned()),
-        metadata: faults.value_of(parse_metadata(form)),
+        metadata,
         custom_account_id: form.patch("customAccountId"),
         custom_user_id: form.patch("customUserId"),
-        expiry: faults.value_of(parse_expiry(form, saved, now)),
+        expiry,
         rate_limit,
         quota,
         permissions: Patch::Value(form.lines("permissions")),
@@ -172,7 +175,7 @@ fn parse_fields(form: &Form, saved: Option<Timestamp>, now: Timestamp) -> (KeyFi
         allowed_ips: Patch::Value(form.lines("allowedIps")),
         ..KeyFields::default()
     };
-    (fields, faults.finish())
+    (fields, both(metadata_read, expiry_read).map(|_| ()))
 }
 
 /// Returns the metadata on one line, as it is stored.

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use gatepost_control_plane::{ControlPlane, DeliveryRequest, Failure, NewWebhook, Patch, TokenRequest, WebhookChange};
+use gatepost_control_plane::{
+    ControlPlane, DeliveryRequest, Failure, NewWebhook, Patch, TokenRequest, WebhookChange, all, or_default,
+};
 use gatepost_domain::record::{KeyValues, SignatureKind, UserSecret, Webhook};
 use gatepost_store::Versioned;
 use maud::{Markup, html};
 
 use super::webhook_topics;
-use crate::dashboard::form::{FaultCollector, Form};
+use crate::dashboard::form::Form;
 use crate::dashboard::parts::field::{Entries, Field, Input};
 use crate::http::json;
 
@@ -58,7 +60,8 @@ pub(crate) fn empty_form() -> Form {
 
 /// Parses a new webhook of a project.
 pub(crate) fn parse_new(form: &Form, project: &str) -> (NewWebhook, Result<(), Failure>) {
-    let mut faults = FaultCollector::default();
+    let (headers, headers_read) = or_default(parse_headers(form));
+    let (delivery, delivery_read) = parse_delivery(form);
     let is_of_account = form.text("events") == "account";
     let new = NewWebhook {
         name: form.filled("name"),
@@ -67,39 +70,41 @@ pub(crate) fn parse_new(form: &Form, project: &str) -> (NewWebhook, Result<(), F
         url: form.filled("url"),
         topics: topics(form),
         method: form.filled("httpMethod"),
-        headers: faults.value_of(parse_headers(form)),
+        headers,
         status: Some(if is_on(form, "live") { "live" } else { "paused" }.to_owned()),
         static_token: match (is_on(form, "theauthapiSignature"), form.filled("theauthapiToken")) {
             (false, _) => None,
             (true, None) => Some(TokenRequest::On),
             (true, Some(token)) => Some(TokenRequest::Chosen(token)),
         },
-        delivery: parse_delivery(form, &mut faults),
+        delivery,
     };
-    (new, faults.finish())
+    (new, all([headers_read, delivery_read]))
 }
 
 /// Parses the change of a webhook. A token is never generated here, because it could not be shown.
 pub(crate) fn parse_change(form: &Form, webhook: &Webhook) -> (WebhookChange, Result<(), Failure>) {
-    let mut faults = FaultCollector::default();
+    let (headers, headers_read) = or_default(parse_headers(form));
+    let (delivery, delivery_read) = parse_delivery(form);
     let is_token_sent = is_on(form, "theauthapiSignature");
     let token = form.filled("theauthapiToken").filter(|_| is_token_sent);
-    if is_token_sent && token.is_none() && webhook.static_token.is_none() {
-        let missing = Err(Failure::invalid("theauthapiToken: must be typed, because the webhook has none yet"));
-        faults.value_of::<()>(missing);
-    }
+    let token_read = if is_token_sent && token.is_none() && webhook.static_token.is_none() {
+        Err(Failure::invalid("theauthapiToken: must be typed, because the webhook has none yet"))
+    } else {
+        Ok(())
+    };
     let change = WebhookChange {
         name: Some(form.text("name").to_owned()),
         url: Some(form.text("url").to_owned()),
         topics: Some(topics(form)),
         method: form.filled("httpMethod"),
-        headers: Some(faults.value_of(parse_headers(form))),
+        headers: Some(headers),
         is_token_sent: Some(is_token_sent),
         token,
-        delivery: parse_delivery(form, &mut faults),
+        delivery,
         ..WebhookChange::default()
     };
-    (change, faults.finish())
+    (change, all([token_read, headers_read, delivery_read]))
 }
 
 fn is_on(form: &Form, name: &str) -> bool {
@@ -112,15 +117,15 @@ fn topics(form: &Form) -> Vec<String> {
 
 /// Parses the rows of headers. A row may also have all of them as JSON, pasted from elsewhere.
 pub(crate) fn parse_headers(form: &Form) -> Result<BTreeMap<String, String>, Failure> {
-    let (mut headers, mut faults) = (BTreeMap::new(), FaultCollector::default());
+    let (mut headers, mut rows_read) = (BTreeMap::new(), Vec::new());
     for (name, value) in header_rows(form)? {
         if name.is_empty() {
-            faults.value_of::<()>(Err(Failure::invalid("customHeaders: a value has no name")));
+            rows_read.push(Err(Failure::invalid("customHeaders: a value has no name")));
         } else if headers.insert(name.clone(), value).is_some() {
-            faults.value_of::<()>(Err(Failure::invalid(format!("customHeaders: {name} is there twice"))));
+            rows_read.push(Err(Failure::invalid(format!("customHeaders: {name} is there twice"))));
         }
     }
-    faults.finish().map(|()| headers)
+    all::<(), ()>(rows_read).map(|()| headers)
 }
 
 fn header_rows(form: &Form) -> Result<Vec<(String, String)>, Failure> {
@@ -143,17 +148,19 @@ fn parse_pasted(text: &str) -> Result<Vec<(String, String)>, Failure> {
     members.iter().map(row).collect::<Option<_>>().ok_or_else(not_headers)
 }
 
-fn parse_delivery(form: &Form, faults: &mut FaultCollector) -> DeliveryRequest {
+fn parse_delivery(form: &Form) -> (DeliveryRequest, Result<(), Failure>) {
+    let (retry_schedule, read) = or_default(parse_schedule(form));
     let number = |name| form.ranged_number(name).map_or(Patch::Null, Patch::Value);
     let kinds = if is_on(form, "v1a") { &SignatureKind::ALL[..] } else { &SignatureKind::ALL[..1] };
-    DeliveryRequest {
-        retry_schedule: faults.value_of(parse_schedule(form)),
+    let request = DeliveryRequest {
+        retry_schedule,
         max_in_flight: number("maxInFlight"),
         rate_per_second: number("ratePerSecond"),
         omit_secrets: Some(is_on(form, "omitSecrets")),
         signatures: Some(kinds.iter().map(|kind| kind.as_str().to_owned()).collect()),
         when_paused: form.filled("whenPaused"),
-    }
+    };
+    (request, read)
 }
 
 fn parse_schedule(form: &Form) -> Result<Patch<Vec<u64>>, Failure> {
