@@ -24,7 +24,7 @@ pub use use_cases::access_keys::{AccessKeyChange, AccessKeyFilter, AccessKeyRef,
 pub use use_cases::accounts::{AccountChange, NewAccount, UpdatedAccount};
 pub use use_cases::analytics::{DEFAULT_TOP_KEYS, KeyUsage, MAX_TOP_KEYS, Total, UsageReportRequest};
 pub use use_cases::api_keys::{
-    FlatLimit, KeyChange, KeyFields, KeyFilter, KeyList, KeyRef, NewApiKey, NullableFilter, QuotaFields,
+    FlatLimit, KeyChange, KeyFields, KeyFilter, KeyList, KeyRef, KeyScope, NewApiKey, NullableFilter, QuotaFields,
     RateLimitFields, RevokeManyRequest, RevokedKeys, SearchRequest, SearchResults, UpdatedKey,
 };
 pub use use_cases::authenticate_api_key::{AuthenticatedKey, EndUser};

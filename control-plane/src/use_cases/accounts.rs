@@ -170,7 +170,8 @@ impl ControlPlane {
     async fn deactivate_projects(&self, context: &RequestContext) -> Result<Option<Position>> {
         let context = context.without_precondition();
         let mut last = None;
-        for (_, project) in self.projects_by_position(&context.caller).await? {
+        let projects = self.projects_by_position(&context.caller).await?;
+        for (_, project) in projects.iter().filter(|(_, project)| project.status == Status::Active) {
             last = Some(self.deactivate_project(&context, project.id.as_str()).await?.position);
         }
         Ok(last)

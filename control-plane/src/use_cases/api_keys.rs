@@ -14,7 +14,7 @@ mod search;
 pub use change::{KeyChange, UpdatedKey};
 pub use create::NewApiKey;
 pub use fields::{FlatLimit, KeyFields, QuotaFields, RateLimitFields};
-pub use key_list::{KeyFilter, KeyList, NullableFilter};
+pub use key_list::{KeyFilter, KeyList, KeyScope, NullableFilter};
 pub use key_ref::KeyRef;
 pub use revoke_many::{RevokeManyRequest, RevokedKeys};
 pub use search::{SearchRequest, SearchResults};

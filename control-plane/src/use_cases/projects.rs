@@ -84,14 +84,14 @@ impl ControlPlane {
         self.read_list(context, "projects", page_request, page, matches).await
     }
 
-    /// Returns all projects that the caller sees and that were not deleted, each with its position.
+    /// Returns all projects that the caller sees, deleted ones too, each with its position.
     pub(crate) async fn projects_by_position(&self, caller: &Caller) -> Result<Vec<(String, Project)>> {
         let page = |after: String, limit| async move {
             self.store.home(caller.account.partition()).projects(&caller.account, &after, limit).await
         };
         let all = Pager::new(PAGE_SIZE, page).read_all().await?;
         let projects = all.into_iter().map(|(position, found)| (position, found.record));
-        Ok(projects.filter(|(_, project)| project.status == Status::Active && is_visible(caller, project)).collect())
+        Ok(projects.filter(|(_, project)| is_visible(caller, project)).collect())
     }
 
     /// Reads a project that the caller sees.

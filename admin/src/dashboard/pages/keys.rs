@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, Query, State};
 use gatepost_control_plane::{
-    Failure, KeyFilter, KeyRef, LongResponse, NullableFilter, Rest, ScanTime, SearchRequest, Selection,
+    Failure, KeyFilter, KeyRef, KeyScope, LongResponse, NullableFilter, Rest, ScanTime, SearchRequest, Selection,
 };
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::key::{self, KeyFormat, Secret};
@@ -12,6 +12,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::key_state::KeyState;
+use super::project_states::ProjectStates;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::Form;
 use crate::dashboard::layout;
@@ -113,7 +114,8 @@ pub(crate) async fn more(
     let path = query.path(&project);
     let searched = searched_list(&path, search.before_part());
     let found = read(&state, &visitor, &project, &query, searched.room()).await?;
-    let (rows, nothing) = (rows(&state, &found.keys, project.status).await?, nothing(&query, &project));
+    let (rows, nothing) =
+        (rows(&state, &found.keys, &ProjectStates::of_one(&project)).await?, nothing(&query, &project));
     Ok(answer::html_page(searched.added(&found.searched_part(), &rows, &nothing, None)))
 }
 
@@ -186,7 +188,8 @@ async fn read_list(
         let has_state = wanted.is_none_or(|wanted| wanted == KeyState::of(key, project.status, now));
         has_state && filter.matches(key)
     };
-    let list = control_plane.key_list(&context, Some(project.id.as_str()), SortOrder::NewestFirst).await?;
+    let list =
+        control_plane.key_list(&context, &KeyScope::Project(project.id.to_string()), SortOrder::NewestFirst).await?;
     let position = control_plane.decode_cursor(&list.name, query.after.as_deref())?;
     let mut selection = Selection::bounded(limit, position);
     let mut response = LongResponse::new(control_plane.clone(), context, list.requested_project.clone());
@@ -206,7 +209,7 @@ async fn search_list(
 ) -> Result<KeysPart, Failure> {
     let request = SearchRequest {
         query: Some(Secret::new(text.to_owned())),
-        project: Some(project.id.to_string()),
+        scope: KeyScope::Project(project.id.to_string()),
         after,
         limit: Some(limit),
         time: ScanTime::OfPage,
@@ -225,7 +228,7 @@ async fn content(
     found: &KeysPart,
 ) -> Result<Markup, Failure> {
     let path = format!("{ROOT}/projects/{}/keys", project.id);
-    let table = table(state, &found.keys, project.status).await?;
+    let table = table(state, &found.keys, &ProjectStates::of_one(project)).await?;
     Ok(html! {
         div.heading {
             h1 { "API keys" }
@@ -302,11 +305,11 @@ pub(crate) fn search_form(path: &str, text: &str) -> Markup {
     }
 }
 
-/// Shows keys of projects with a status, each with its last use.
+/// Shows keys of these projects, each with its last use.
 pub(crate) async fn table(
     state: &DashboardState,
     keys: &[Versioned<ApiKey>],
-    projects: Status,
+    projects: &ProjectStates,
 ) -> Result<Markup, Failure> {
     let columns = [Text("Name"), Text("Key"), Text("Customer"), Text("State"), Text("Last used"), Text("Created")];
     Ok(table::of("API keys", &columns, rows(state, keys, projects).await?))
@@ -316,7 +319,7 @@ pub(crate) async fn table(
 pub(crate) async fn rows(
     state: &DashboardState,
     keys: &[Versioned<ApiKey>],
-    projects: Status,
+    projects: &ProjectStates,
 ) -> Result<Markup, Failure> {
     let (now, last_uses) = (state.control_plane.now(), state.control_plane.last_uses(keys).await?);
     Ok(html! {
@@ -330,7 +333,7 @@ pub(crate) async fn rows(
                         a href=(customer_path(&key.project, customer)) { (customer) }
                     })))
                 }
-                td { (KeyState::of(key, projects, now).badge()) }
+                td { (KeyState::of(key, projects.of(Some(&key.project)), now).badge()) }
                 td { (facts::or_dash(last_use.map(|at| time::relative(at, now)))) }
                 td { (time::relative(key.stamps.created_at, now)) }
             }

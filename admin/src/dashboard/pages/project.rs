@@ -2,13 +2,14 @@
 
 use axum::extract::{Path, Query, State};
 use gatepost_control_plane::{
-    ChangeLimits, EventCursor, EventFilter, Patch, ProjectChange, ScanTime, UsageReportRequest,
+    ChangeLimits, EventCursor, EventFilter, KeyScope, Patch, ProjectChange, ScanTime, UsageReportRequest,
 };
 use gatepost_domain::record::{Project, Status};
 use gatepost_store::{SortOrder, UsageGrouping, Versioned};
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::project_states::ProjectStates;
 use super::{found_changes, keys, webhooks};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault, FormFaults, NO_FAULTS};
@@ -187,7 +188,8 @@ async fn keys_section(
     project: &Project,
 ) -> Result<Markup, gatepost_control_plane::Failure> {
     let context = visitor.context();
-    let list = state.control_plane.key_list(&context, Some(project.id.as_str()), SortOrder::NewestFirst).await?;
+    let scope = KeyScope::Project(project.id.to_string());
+    let list = state.control_plane.key_list(&context, &scope, SortOrder::NewestFirst).await?;
     let _permit = state.control_plane.acquire_list_permit(&context).await?;
     let page = state.control_plane.keys_page(&list, "", NEWEST_KEYS).await?;
     let path = format!("{ROOT}/projects/{}/keys", project.id);
@@ -201,7 +203,7 @@ async fn keys_section(
             }))
         } @else {
             (keys::search_form(&path, ""))
-            (keys::table(state, &page.items, project.status).await?)
+            (keys::table(state, &page.items, &ProjectStates::of_one(project)).await?)
             @if page.next.is_some() { p { a href=(path) { "All keys" } } }
         }
     })

@@ -34,6 +34,10 @@ impl ProjectStates {
         Ok(Self(found))
     }
 
+    pub(crate) fn of_one(project: &Project) -> Self {
+        Self(HashMap::from([(project.id.clone(), project.clone())]))
+    }
+
     pub(crate) fn project(&self, id: &ProjectId) -> Option<&Project> {
         self.0.get(id)
     }

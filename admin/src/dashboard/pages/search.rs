@@ -2,11 +2,11 @@
 
 use axum::extract::{Query, State};
 use gatepost_control_plane::{
-    Failure, KeyRef, PageRequest, ProjectFilter, Rest, ScanTime, SearchRequest, SearchResults, WebhookFilter,
+    Failure, KeyRef, KeyScope, PageRequest, ProjectFilter, Rest, ScanTime, SearchRequest, SearchResults, WebhookFilter,
 };
 use gatepost_domain::id::{AccountId, EventId, KeyId, ProjectId, WebhookId};
 use gatepost_domain::key::Secret;
-use gatepost_domain::record::{ApiKey, Project, Status, Webhook};
+use gatepost_domain::record::{ApiKey, Project, Webhook};
 use gatepost_store::Versioned;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -52,6 +52,10 @@ impl Found {
         SearchedPart { found: self.keys.len(), searched: self.searched, next: self.next.clone() }
     }
 
+    fn key_projects(&self) -> impl Iterator<Item = ProjectId> {
+        self.keys.iter().map(|found| found.record.project.clone())
+    }
+
     fn add_keys(&mut self, results: SearchResults) {
         self.keys = results.keys;
         self.searched = results.searched;
@@ -82,7 +86,8 @@ pub(crate) async fn more(
     if !text.is_empty() {
         found.add_keys(search_keys(&state, &visitor, text, query.after, list.room()).await?);
     }
-    let rows = keys::rows(&state, &found.keys, Status::Active).await?;
+    let projects = ProjectStates::read(&state, &visitor, found.key_projects().collect()).await?;
+    let rows = keys::rows(&state, &found.keys, &projects).await?;
     Ok(answer::html_page(list.added(&found.searched_part(), &rows, &nothing(), Some(&not_all()))))
 }
 
@@ -209,7 +214,8 @@ async fn search_keys(
     limit: usize,
 ) -> Result<SearchResults, Failure> {
     let query = Some(Secret::new(text.to_owned()));
-    let request = SearchRequest { query, project: None, after, limit: Some(limit), time: ScanTime::OfPage };
+    let request =
+        SearchRequest { query, scope: KeyScope::AllProjects, after, limit: Some(limit), time: ScanTime::OfPage };
     state.control_plane.clone().search_api_keys(visitor.context(), request).await
 }
 
@@ -221,8 +227,8 @@ async fn results(
     list: &SearchedList<'_>,
     shown: &str,
 ) -> Result<Markup, Failure> {
-    let projects = found.webhooks.iter().filter_map(|webhook| webhook.project.clone()).collect();
-    let states = ProjectStates::read(state, visitor, projects).await?;
+    let of_webhooks = found.webhooks.iter().filter_map(|webhook| webhook.project.clone());
+    let states = ProjectStates::read(state, visitor, of_webhooks.chain(found.key_projects()).collect()).await?;
     let few = html! {
         @if !found.projects.is_empty() {
             section aria-labelledby="projects-heading" {
@@ -240,8 +246,7 @@ async fn results(
     let keys = html! {
         section aria-labelledby="keys-heading" {
             h2 #keys-heading { "API keys" }
-            // The search finds no key of a deleted project.
-            (keys::table(state, &found.keys, Status::Active).await?)
+            (keys::table(state, &found.keys, &states).await?)
         }
     };
     if !shown.is_empty()

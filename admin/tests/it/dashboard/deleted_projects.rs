@@ -33,6 +33,12 @@ async fn a_deleted_project_can_be_found_and_read() {
     assert!(found.contains(&format!("/dashboard/projects/{project}")) && found.contains(">Deleted<"), "{found}");
     let found = browser.get("/dashboard/search?q=hook+of").await.body;
     assert!(found.contains("Project deleted") && !found.contains(">Live<"), "{found}");
+    let in_kept = text(&admin.create_key(&kept, json!({"name": "not of the shop"})).await, "id");
+    let found = browser.get("/dashboard/search?q=of+the+shop").await.body;
+    for (id, state) in [(&key, "Project deleted"), (&in_kept, "Active")] {
+        let row = found.split("<tr>").find(|row| row.contains(id)).unwrap_or_else(|| panic!("{id} in {found}"));
+        assert!(row.contains(state), "{state} in {row}");
+    }
 
     for path in [
         format!("/projects/{project}"),

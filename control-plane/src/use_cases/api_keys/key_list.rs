@@ -1,7 +1,7 @@
 //! Lists of keys: of one project, or of all projects that the caller sees, one after the other.
 
 use gatepost_domain::id::ProjectId;
-use gatepost_domain::record::{ApiKey, Status};
+use gatepost_domain::record::{ApiKey, Project, Status};
 use gatepost_store::Page;
 use gatepost_store::SortOrder;
 
@@ -19,6 +19,17 @@ pub struct KeyFilter {
     pub custom_account_id: Option<NullableFilter>,
     pub custom_user_id: Option<NullableFilter>,
     pub status: Option<Status>,
+}
+
+/// The projects whose keys a list has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyScope {
+    /// One project, also a deleted one.
+    Project(String),
+    /// All projects that the caller sees, without deleted ones; the caller's own one if it has one.
+    ActiveProjects,
+    /// All projects that the caller sees, with deleted ones.
+    AllProjects,
 }
 
 /// A filter for a member that may be null.
@@ -71,20 +82,21 @@ impl KeyList {
 }
 
 impl ControlPlane {
-    /// Returns the list of keys of the named project, else of the caller's own, else of all projects of the account.
-    pub async fn key_list(&self, context: &RequestContext, named: Option<&str>, order: SortOrder) -> Result<KeyList> {
+    /// Returns the list of keys of a scope.
+    pub async fn key_list(&self, context: &RequestContext, scope: &KeyScope, order: SortOrder) -> Result<KeyList> {
         let caller = &context.caller;
-        let named = match named {
-            Some(named) => Some(self.project(context, named).await?.record.id),
-            None => None,
+        let named = match scope {
+            KeyScope::Project(named) => Some(self.project(context, named).await?.record.id),
+            KeyScope::ActiveProjects | KeyScope::AllProjects => None,
         };
         let only = named.clone().or_else(|| caller.project.clone());
         let mut projects = match &only {
             Some(only) => vec![(String::new(), only.clone())],
             None => {
                 let _turn = self.acquire_list_permit(context).await?;
-                let projects = self.projects_by_position(caller).await?;
-                projects.into_iter().map(|(at, found)| (at, found.id)).collect()
+                let is_listed = |project: &Project| *scope == KeyScope::AllProjects || project.status == Status::Active;
+                let projects = self.projects_by_position(caller).await?.into_iter();
+                projects.filter(|(_, project)| is_listed(project)).map(|(at, project)| (at, project.id)).collect()
             }
         };
         if order == SortOrder::NewestFirst {

@@ -10,7 +10,7 @@ use gatepost_store::{Recovery, SortOrder, Versioned};
 use tokio::time::Instant;
 
 use super::change::with_status;
-use super::key_list::{KeyFilter, KeyList, NullableFilter};
+use super::key_list::{KeyFilter, KeyList, KeyScope, NullableFilter};
 use super::key_ref::KeyRef;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
@@ -65,7 +65,8 @@ impl ControlPlane {
         let project = context.caller.project_or_own(request.project.as_deref())?;
         let customer = parse_customer(request.custom_account_id)?;
         let limit = parse_limit(request.limit)?;
-        let list = self.key_list(&context, Some(project.as_str()), SortOrder::OldestFirst).await?;
+        let scope = KeyScope::Project(project.to_string());
+        let list = self.key_list(&context, &scope, SortOrder::OldestFirst).await?;
         let name = self.cursor_name(&list, request.mode, &customer);
         let start = self.decode_cursor(&name, request.after.as_deref())?;
         let status = Some(Status::Active);

@@ -7,7 +7,7 @@ use gatepost_domain::record::ApiKey;
 use gatepost_store::SortOrder;
 use gatepost_store::{Recovery, Versioned};
 
-use super::key_list::KeyList;
+use super::key_list::{KeyList, KeyScope};
 use super::key_ref::KeyRef;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
@@ -26,7 +26,7 @@ const MAX_QUERY_CHARS: usize = 512;
 pub struct SearchRequest {
     /// A secret, as it may be the value of a key.
     pub query: Option<Secret>,
-    pub project: Option<String>,
+    pub scope: KeyScope,
     pub after: Option<String>,
     pub limit: Option<usize>,
     pub time: ScanTime,
@@ -93,7 +93,7 @@ fn fold_case(text: &str) -> String {
 }
 
 impl ControlPlane {
-    /// Searches the keys of a project, or of all projects that the caller sees, newest first. A key whose id or value is
+    /// Searches the keys of a scope, newest first. A key whose id or value is
     /// the query comes before them.
     pub async fn search_api_keys(self, context: RequestContext, request: SearchRequest) -> Result<SearchResults> {
         let query = parse_query(request.query)?;
@@ -101,7 +101,7 @@ impl ControlPlane {
         if !(1..=MAX_RESULTS).contains(&limit) {
             return Err(Failure::invalid(format!("limit: must be a number from 1 to {MAX_RESULTS}")));
         }
-        let list = self.key_list(&context, request.project.as_deref(), SortOrder::NewestFirst).await?;
+        let list = self.key_list(&context, &request.scope, SortOrder::NewestFirst).await?;
         // The cursor is bound to a digest of the query, which may be a value.
         let name = format!("search/{}/{}", list.name, self.store.envelope().digest(query.expose()).to_hex());
         let cursor = self.decode_cursor(&name, request.after.as_deref())?;

@@ -4,8 +4,8 @@ use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt};
 use gatepost_control_plane::{
-    ControlPlane, Failure, KeyFilter, KeyList, ListPage, LongResponse, NullableFilter, PAGE_SIZE, RequestContext,
-    ScanTime, Selection,
+    ControlPlane, Failure, KeyFilter, KeyList, KeyScope, ListPage, LongResponse, NullableFilter, PAGE_SIZE,
+    RequestContext, ScanTime, Selection,
 };
 use gatepost_domain::record::{ApiKey, Status};
 use gatepost_runtime::error_chain;
@@ -25,7 +25,8 @@ pub(super) async fn respond(
     query: &QueryParams,
 ) -> Result<Response> {
     let (page_request, filter) = (page::parse_page_request(query)?, parse_filter(query)?);
-    let list = control_plane.key_list(&context, query.non_null("projectId").as_deref(), SortOrder::OldestFirst).await?;
+    let scope = query.non_null("projectId").map_or(KeyScope::ActiveProjects, KeyScope::Project);
+    let list = control_plane.key_list(&context, &scope, SortOrder::OldestFirst).await?;
     let position = control_plane.decode_cursor(&list.name, page_request.after.as_deref())?;
     let response = LongResponse::new(control_plane, context, list.requested_project.clone());
     if page_request.limit.is_some() {

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use gatepost_control_plane::{ControlPlane, RequestContext, Rest, ScanTime, SearchRequest};
+use gatepost_control_plane::{ControlPlane, KeyScope, RequestContext, Rest, ScanTime, SearchRequest};
 use gatepost_domain::key::Secret;
 use gatepost_wire::ApiKeyResource;
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ impl From<SearchApiKeys> for SearchRequest {
     fn from(request: SearchApiKeys) -> Self {
         Self {
             query: request.query.map(Secret::new),
-            project: request.project_id,
+            scope: request.project_id.map_or(KeyScope::ActiveProjects, KeyScope::Project),
             after: request.after,
             limit: request.limit,
             time: ScanTime::Unlimited,
