@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gatepost_domain::key::Secret;
 use gatepost_runtime::error_chain;
+use gatepost_webhook_client::root_cause;
 use http::HeaderValue;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
 use serde::Deserialize;
@@ -59,7 +60,7 @@ struct ProblemBody {
 
 impl AdminError {
     fn from_transport(error: reqwest::Error) -> Self {
-        Self::NoResponse(error_chain(&error.without_url()))
+        Self::NoResponse(root_cause(error))
     }
 
     /// Returns whether the same request may succeed later.

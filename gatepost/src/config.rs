@@ -29,6 +29,7 @@ use gatepost_deliverer::Retention;
 use gatepost_domain::record::FailureLimits;
 use gatepost_limits::OutagePolicy;
 use gatepost_ops::OpsOptions;
+use gatepost_runtime::plain_words;
 use gatepost_store::options::DEFAULT_MAX_ENTRIES;
 use gatepost_store::{AccountLimits, Format, RedisUrl, Replicas, StoreUrl, UnsafeRedis};
 use gatepost_webhook_client::PrivateNetworks;
@@ -182,7 +183,7 @@ fn read_file(path: &Path) -> Result<(String, String), ConfigErrors> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => Ok((name, text)),
-        Err(error) => Err(format!("{name}: cannot be read: {error}").into()),
+        Err(error) => Err(format!("{name}: cannot be read: {}", plain_words(&error)).into()),
     }
 }
 

@@ -18,6 +18,6 @@ pub use ed25519::Ed25519Seed;
 pub use message::{Message, is_header_name, is_header_value, is_reserved};
 pub use response::CapturedResponse;
 pub use send::{LoadCertificatesError, SendResult, Sender};
-pub use send_error::{ErrorClass, SendError};
+pub use send_error::{ErrorClass, SendError, root_cause};
 pub use sign::SigningSecret;
 pub use ssrf_guard::{PrivateNetworks, SsrfGuard, WebhookUrlError};

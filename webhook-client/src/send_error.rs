@@ -3,11 +3,10 @@
 use std::error::Error;
 use std::io;
 
+use gatepost_runtime::plain_words;
+
 use crate::bounds::{ATTEMPT_DEADLINE, CONNECT_DEADLINE};
 use crate::ssrf_guard::{ResolveError, WebhookUrlError};
-
-/// How the standard library begins the text of a failed lookup, whose kind has no name.
-const LOOKUP_FAILURE: &str = "failed to lookup address information";
 
 /// Class of a failure, for people and for statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -108,7 +107,7 @@ impl SendError {
 /// Returns the innermost cause, which is the most specific, without what the receiver has written: the text of an HTTP/2
 /// error has data of the receiver, so the cause before it is returned. The URL is removed because it may contain a
 /// secret.
-pub(crate) fn root_cause(error: reqwest::Error) -> String {
+pub fn root_cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut cause: &dyn Error = &error;
     while let Some(source) = cause.source() {
@@ -117,37 +116,7 @@ pub(crate) fn root_cause(error: reqwest::Error) -> String {
         }
         cause = source;
     }
-    in_words(cause)
-}
-
-/// Returns the text of a cause. Failures of connections have words of ours in place of those of the operating system,
-/// which differ between systems and end with a number.
-fn in_words(cause: &(dyn Error + 'static)) -> String {
-    let text = cause.to_string();
-    if text.starts_with(LOOKUP_FAILURE) {
-        return "host not found".to_owned();
-    }
-    let is_of_system = |error: &&io::Error| error.raw_os_error().is_some();
-    let Some(error) = cause.downcast_ref::<io::Error>().filter(is_of_system) else { return text };
-    match words_of_io(error.kind()) {
-        Some(words) => words.to_owned(),
-        None => text.split(" (os error ").next().unwrap_or_default().to_lowercase(),
-    }
-}
-
-/// Returns the words for a failure of a connection. `None` for other kinds of failures.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the kinds of IO errors are not exhaustive")]
-fn words_of_io(kind: io::ErrorKind) -> Option<&'static str> {
-    match kind {
-        io::ErrorKind::ConnectionRefused => Some("connection refused"),
-        io::ErrorKind::ConnectionReset => Some("connection reset"),
-        io::ErrorKind::ConnectionAborted => Some("connection aborted"),
-        io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected => Some("connection closed by the receiver"),
-        io::ErrorKind::HostUnreachable => Some("host not reachable"),
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => Some("network not reachable"),
-        io::ErrorKind::TimedOut => Some("connection timed out"),
-        _ => None,
-    }
+    plain_words(cause)
 }
 
 /// Returns the class of a failed request, by the outermost cause that has one. A timeout is found last because only
@@ -209,29 +178,4 @@ fn class_of_hyper(error: &hyper::Error) -> Option<ErrorClass> {
     let is_closed =
         error.is_incomplete_message() || error.is_closed() || error.is_canceled() || error.is_body_write_aborted();
     is_closed.then_some(ErrorClass::Reset)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_of_connections_have_plain_words() {
-        for (code, words) in [
-            (111, "connection refused"),
-            (104, "connection reset"),
-            (103, "connection aborted"),
-            (32, "connection closed by the receiver"),
-            (113, "host not reachable"),
-            (101, "network not reachable"),
-            (110, "connection timed out"),
-            (24, "too many open files"),
-        ] {
-            // Numbers of Linux.
-            assert_eq!(in_words(&io::Error::from_raw_os_error(code)), words);
-        }
-        let lookup = format!("{LOOKUP_FAILURE}: Name or service not known");
-        assert_eq!(in_words(&io::Error::other(lookup)), "host not found");
-        assert_eq!(in_words(&io::Error::other("invalid certificate: Expired")), "invalid certificate: Expired");
-    }
 }

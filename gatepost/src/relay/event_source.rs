@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::time::Timestamp;
-use gatepost_runtime::error_chain;
+use gatepost_webhook_client::root_cause;
 use gatepost_wire::ChangeResource;
 use reqwest::Response;
 use serde_json::Value;
@@ -162,7 +162,7 @@ impl OpenStream {
             }
             let chunk = tokio::time::timeout(IDLE_TIMEOUT, self.response.chunk()).await;
             let chunk = chunk.map_err(|_| format!("nothing was received for {} s", IDLE_TIMEOUT.as_secs()))?;
-            match chunk.map_err(|error| error_chain(&error.without_url()))? {
+            match chunk.map_err(root_cause)? {
                 Some(chunk) => self.parser.push(&chunk),
                 None => return Err("the admin API ended the stream".to_owned()),
             }

@@ -55,7 +55,7 @@ fn a_taken_address_is_reported_with_the_flag_that_chooses_another() {
             directory.path(),
             &arguments,
             1,
-            &[&named, &format!("cannot listen on {address}: Address already in use")],
+            &[&named, &format!("cannot listen on {address}: address already in use")],
         );
     }
 }
