@@ -22,6 +22,7 @@ pub(crate) mod key_revoke;
 mod key_state;
 mod key_values;
 pub(crate) mod keys;
+mod overtaken_form;
 pub(crate) mod project;
 mod project_states;
 pub(crate) mod projects;

@@ -255,6 +255,7 @@ async fn second_of_two_edits_is_told_and_keeps_its_entries() {
     let conflict = browser.post(&path, &entries("second", &version)).await;
     assert_eq!(conflict.status, 422);
     assert!(conflict.body.contains("Name: <code>first</code>"), "{}", conflict.body);
+    assert!(conflict.body.contains("The key was changed by <span title=\"Access key ak_"), "{}", conflict.body);
     assert!(conflict.body.contains(r#"value="second""#));
     let version = hidden_field(&conflict.body, "version");
     assert_eq!(browser.post(&path, &entries("second", &version)).await.status, 303);

@@ -1,7 +1,7 @@
 // The life of keys: create, copy, search, edit, rotate, revoke.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NAMED_ORIGIN, ORIGIN, api, createKey, ids, secrets, statuses, visit } from "./site.mjs";
+import { NAMED_ORIGIN, ORIGIN, accessKeys, api, createKey, ids, secrets, statuses, visit } from "./site.mjs";
 
 // A key whose old value is accepted for a minute. `overlap.mjs` comes back to it.
 export const rotated = {};
@@ -154,7 +154,10 @@ test("the shortcuts are listed, with and without scripts", async () => {
 
 test("who saves second is told what is saved, and loses nothing", async () => {
   const { id } = await createKey("Edited twice");
-  const [first, second] = [await visit({ as: "admin" }), await visit({ as: "admin" })];
+  const { key } = await api("POST", "/access-keys", { name: "Somebody else", role: "user" });
+  secrets.add(key);
+  accessKeys.other = key;
+  const [first, second] = [await visit({ as: "other" }), await visit({ as: "admin" })];
   for (const visitor of [first, second]) await visitor.go(`/keys/${id}/edit`);
   await first.page.getByLabel("Customer ID").fill("customer-of-first");
   await first.page.getByRole("button", { name: "Save" }).click();
@@ -162,7 +165,7 @@ test("who saves second is told what is saved, and loses nothing", async () => {
   await second.page.getByLabel("Name").fill("Renamed by second");
   await second.page.getByRole("button", { name: "Save" }).click();
   const alert = second.page.getByRole("alert");
-  assert.match(await alert.textContent(), /changed .*customer-of-first/s);
+  assert.match(await alert.textContent(), /changed by Somebody else.*customer-of-first/s);
   assert.equal(await second.page.getByLabel("Name").inputValue(), "Renamed by second");
   await first.close();
   await second.close();

@@ -12,13 +12,12 @@ use gatepost_store::Versioned;
 use maud::{Markup, html};
 
 use super::key::{self, KeyAndProject};
-use super::{key_state, value_once};
+use super::{key_state, overtaken_form, value_once};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFaults, NO_FAULTS};
 use crate::dashboard::layout;
 use crate::dashboard::one_time::{self, Shown};
 use crate::dashboard::parts::field::{Entries, Field, Input};
-use crate::dashboard::parts::time;
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -117,7 +116,7 @@ pub(crate) async fn update(
         Ok(()) => Ok(answer::see_other(&format!("/keys/{id}"))),
         Err(Failure::Refused(problem)) if problem.code == ErrorCode::PreconditionFailed => {
             let found = key::read(&state, &visitor, &id).await?;
-            let conflict = changed_meanwhile(&state, &found, &form);
+            let conflict = changed_meanwhile(&state, &visitor, &found, &form).await?;
             Ok(answer::faulty_form(edit_page(&visitor, &found, &form, &NO_FAULTS, Some(conflict))))
         }
         Err(failure) => {
@@ -294,22 +293,15 @@ fn fields(entries: Entries<'_>) -> Markup {
 }
 
 /// Says who has changed a key since a form was drawn, and which entries differ from what is saved now.
-fn changed_meanwhile(state: &DashboardState, found: &KeyAndProject, form: &Form) -> Markup {
-    let (key, saved) = (&found.key.record, form_of(&found.key));
-    let different = ALL.into_iter().filter(|field| field.name != VALUE.name);
-    let different: Vec<Field> = different.filter(|field| saved.text(field.name) != form.text(field.name)).collect();
-    html! {
-        div.fault-summary role="alert" {
-            p {
-                "The key was changed " (time::relative(key.stamps.updated_at, state.control_plane.now()))
-                ", after this form was opened. Your entries are kept; saving again replaces what is saved now:"
-            }
-            ul {
-                @for field in different {
-                    @let now = saved.text(field.name);
-                    li { (field.label) ": " @if now.is_empty() { "empty" } @else { code { (now) } } }
-                }
-            }
-        }
-    }
+async fn changed_meanwhile(
+    state: &DashboardState,
+    visitor: &Visitor,
+    found: &KeyAndProject,
+    form: &Form,
+) -> Result<Markup, Failure> {
+    let saved = form_of(&found.key);
+    let different =
+        ALL.iter().filter(|field| field.name != VALUE.name && saved.text(field.name) != form.text(field.name));
+    let different: Vec<_> = different.map(|field| (field.label, saved.text(field.name).to_owned())).collect();
+    overtaken_form::notice(state, visitor, "key", &found.key.record.stamps, &different).await
 }

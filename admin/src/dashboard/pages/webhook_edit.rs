@@ -7,11 +7,10 @@ use gatepost_domain::record::UserSecret;
 use maud::{Markup, html};
 
 use super::webhook_frame::{self, WebhookAndProject};
-use super::{webhook_form, webhook_new, webhook_ping};
+use super::{overtaken_form, webhook_form, webhook_new, webhook_ping};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFaults, NO_FAULTS};
 use crate::dashboard::parts::field::Entries;
-use crate::dashboard::parts::time;
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -57,7 +56,8 @@ pub(crate) async fn update(
             Ok(answer::html_page(edit_page(&state, &visitor, &found, entries, Extra { test, ..Extra::default() })))
         }
         Err(Failure::Refused(problem)) if problem.code == ErrorCode::PreconditionFailed => {
-            let extra = Extra { conflict: Some(changed_meanwhile(&state, &found, &form)?), ..Extra::default() };
+            let conflict = changed_meanwhile(&state, &visitor, &found, &form).await?;
+            let extra = Extra { conflict: Some(conflict), ..Extra::default() };
             Ok(answer::faulty_form(edit_page(
                 &state,
                 &visitor,
@@ -149,20 +149,12 @@ fn edit_page(
 }
 
 /// Says that somebody has changed a webhook since a form was drawn, and which entries differ from what is saved now.
-fn changed_meanwhile(state: &DashboardState, found: &WebhookAndProject, form: &Form) -> Result<Markup, Failure> {
-    let (webhook, saved) = (&found.webhook.record, saved_form(state, found)?);
-    let different = webhook_form::different_entries(&saved, form);
-    Ok(html! {
-        div.fault-summary role="alert" {
-            p {
-                "The webhook was changed " (time::relative(webhook.stamps.updated_at, state.control_plane.now()))
-                ", after this form was opened. Your entries are kept; saving again replaces what is saved now:"
-            }
-            ul {
-                @for (label, now) in different {
-                    li { (label) ": " @if now.is_empty() { "empty" } @else { code { (now) } } }
-                }
-            }
-        }
-    })
+async fn changed_meanwhile(
+    state: &DashboardState,
+    visitor: &Visitor,
+    found: &WebhookAndProject,
+    form: &Form,
+) -> Result<Markup, Failure> {
+    let different = webhook_form::different_entries(&saved_form(state, found)?, form);
+    overtaken_form::notice(state, visitor, "webhook", &found.webhook.record.stamps, &different).await
 }
