@@ -1,9 +1,9 @@
 //! The access keys of the account: list, revoking and reactivating.
 
 use axum::extract::{Path, Query, State};
-use gatepost_control_plane::{AccessKeyFilter, AccessKeyRef, Failure};
+use gatepost_control_plane::{AccessKeyFilter, AccessKeyRef, Failure, PageRequest};
 use gatepost_domain::problem::ErrorCode;
-use gatepost_domain::record::{AccessKey, Actor, Role, Status};
+use gatepost_domain::record::{AccessKey, Actor, Project, Role, Status};
 use gatepost_domain::time::Timestamp;
 use maud::{Markup, html};
 
@@ -33,10 +33,6 @@ pub(crate) async fn list(
         .control_plane
         .access_keys(&visitor.context(), &AccessKeyFilter::default(), &query.request(PAGE_SIZE))
         .await?;
-    let makers: Vec<&Actor> = found.items.iter().map(|key| &key.stamps.created_by).collect();
-    let names = ActorNames::read(&state, &visitor, &makers).await?;
-    let projects = found.items.iter().filter_map(|key| key.project.clone()).collect();
-    let projects = ProjectStates::read(&state, &visitor, projects).await?;
     let content = html! {
         div.heading {
             h1 { "Access keys" }
@@ -48,26 +44,40 @@ pub(crate) async fn list(
         @if found.items.is_empty() {
             (empty::state("No access key here", html! { p { a href={ (ROOT) "/access-keys" } { "Show all access keys" } } }))
         } @else {
-            (table(&found.items, &names, &projects, &visitor, state.control_plane.now()))
+            (table(&state, &visitor, &found.items).await?)
         }
         (pager::links(&format!("{ROOT}/access-keys"), is_first, found.next.as_deref()))
     };
     Ok(answer::html_page(access_key_page(&visitor, "Access keys", content)))
 }
 
-fn table(
-    keys: &[AccessKey],
-    makers: &ActorNames,
-    projects: &ProjectStates,
-    visitor: &Visitor,
-    now: Timestamp,
-) -> Markup {
+/// Shows the access keys that see one project only, if there are any.
+pub(crate) async fn section(state: &DashboardState, visitor: &Visitor, project: &Project) -> Result<Markup, Failure> {
+    let filter = AccessKeyFilter { project: Some(project.id.to_string()), ..AccessKeyFilter::default() };
+    let keys = state.control_plane.access_keys(&visitor.context(), &filter, &PageRequest::default()).await?.items;
+    if keys.is_empty() {
+        return Ok(html! {});
+    }
+    Ok(html! {
+        section #access-keys aria-labelledby="access-keys-heading" {
+            h2 #access-keys-heading { "Access keys of this project only" }
+            (table(state, visitor, &keys).await?)
+        }
+    })
+}
+
+async fn table(state: &DashboardState, visitor: &Visitor, keys: &[AccessKey]) -> Result<Markup, Failure> {
+    let makers: Vec<&Actor> = keys.iter().map(|key| &key.stamps.created_by).collect();
+    let makers = ActorNames::read(state, visitor, &makers).await?;
+    let projects =
+        ProjectStates::read(state, visitor, keys.iter().filter_map(|key| key.project.clone()).collect()).await?;
+    let now = state.control_plane.now();
     let mut columns =
         vec![Text("Name"), Text("Key"), Text("Role"), Text("Sees"), Text("State"), Text("Expires"), Text("Created")];
     if visitor.may_administer() {
         columns.push(Hidden("Actions"));
     }
-    table::of("Access keys", &columns, html! { @for key in keys { (row(key, makers, projects, visitor, now)) } })
+    Ok(table::of("Access keys", &columns, html! { @for key in keys { (row(key, &makers, &projects, visitor, now)) } }))
 }
 
 fn row(key: &AccessKey, makers: &ActorNames, projects: &ProjectStates, visitor: &Visitor, now: Timestamp) -> Markup {

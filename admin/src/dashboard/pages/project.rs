@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::project_states::ProjectStates;
-use super::{found_changes, keys, webhooks};
+use super::{access_keys, found_changes, keys, webhooks};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault, FormFaults, NO_FAULTS};
 use crate::dashboard::layout::{self, Page, Section};
@@ -154,6 +154,7 @@ async fn sections(
             (keys_section(state, visitor, record).await?)
         }
         (webhooks::section(state, visitor, record).await?)
+        (access_keys::section(state, visitor, record).await?)
         section #changes aria-labelledby="changes-heading" {
             h2 #changes-heading { "Changes" }
             (changes_section(state, visitor, record).await?)

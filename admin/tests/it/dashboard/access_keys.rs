@@ -36,6 +36,14 @@ async fn value_of_an_access_key_is_shown_once_and_sees_what_was_chosen() {
             && list.contains(">yours<"),
         "{list}"
     );
+    for (shown_in, is_shown) in [(&project, true), (&other, false)] {
+        let page = browser.get(&format!("/dashboard/projects/{shown_in}")).await.body;
+        assert_eq!(
+            page.contains("Access keys of this project only") && page.contains("&lt;b&gt;CI&lt;/b&gt;"),
+            is_shown,
+            "{page}"
+        );
+    }
     for (field, entry, fault) in [
         ("role", "owner", "must be admin, user or viewer"),
         ("expiry", "2001-01-01", "Is in the past"),
