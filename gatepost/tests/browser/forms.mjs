@@ -48,6 +48,10 @@ test("a deleted project is found again, and says everywhere that it was deleted"
   const row = page.getByRole("row", { name: /Key of closed shop/ });
   await row.getByText("Project deleted").waitFor();
   await row.getByRole("link", { name: "Closed shop" }).waitFor();
+  await visitor.go("/search?q=of+the+closed+shop");
+  for (const name of [/Key of the closed shop/, /Hook of the closed shop/]) {
+    await page.getByRole("row", { name }).getByText("Project deleted").waitFor();
+  }
   await visitor.close();
 });
 

@@ -23,9 +23,14 @@ pub(crate) fn browser() -> Client {
 /// Sends the form of a sign-in link.
 async fn confirm(link: &str) -> Response {
     let (page, token) = link.split_once("?link=").unwrap();
+    sign_in(page, "link", token).await
+}
+
+/// Sends the form of the sign-in page with one field.
+async fn sign_in(page: &str, field: &str, text: &str) -> Response {
     let form = browser().post(page).header("sec-fetch-site", "same-origin");
     let form = form.header("content-type", "application/x-www-form-urlencoded");
-    form.body(format!("link={token}")).send().await.unwrap()
+    form.body(format!("{field}={text}")).send().await.unwrap()
 }
 
 /// Signs in with a link, and returns the page at a path.
@@ -64,7 +69,10 @@ async fn dashboard_prints_a_link_through_the_process_that_holds_the_store() {
     assert!(link.starts_with(&format!("http://{}/dashboard/sign-in?link=", up.admin.unwrap())), "{link}");
     check_link(&link, "first", &up).await;
 
-    let admin = crate::admin::Admin::new(up.admin.unwrap(), &read_first_access_key(directory.path()));
+    let access_key = read_first_access_key(directory.path());
+    let page = format!("http://{}/dashboard/sign-in", up.admin.unwrap());
+    assert_eq!(sign_in(&page, "key", &access_key).await.status(), 303, "the key of the file signs in, too");
+    let admin = crate::admin::Admin::new(up.admin.unwrap(), &access_key);
     let viewer = admin.post("/access-keys", json!({"name": "Vera", "role": "viewer"})).await;
     let link = stdout(&run(directory.path(), &["dashboard", "--access-key", viewer["id"].as_str().unwrap()]));
     check_link(&link, "Vera", &up).await;
