@@ -51,8 +51,8 @@ pub use use_cases::system::{
 pub use use_cases::update_rules::status_of;
 pub use use_cases::webhooks::ping::{PingRequest, PingResult};
 pub use use_cases::webhooks::{
-    DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryLimits, DeliveryPage, DeliveryRequest, DeliveryStatus,
-    DeliveryView, MAX_DELIVERIES, NewWebhook, PAUSE_REASON, RecoveryRequest, RevealedWebhook, SampleEncoder,
-    TokenRequest, WebhookChange, WebhookDelivery, WebhookFilter, WebhookScope, WebhookTestResult, WebhookValues,
-    reason_not_to_send, token_request,
+    DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryLimits, DeliveryPage, DeliverySettingsPatch,
+    DeliveryStatus, DeliveryView, MAX_DELIVERIES, NewWebhook, PAUSE_REASON, RecoveryRequest, RevealedWebhook,
+    SampleEncoder, TokenRequest, WebhookChange, WebhookDelivery, WebhookFilter, WebhookScope, WebhookTestResult,
+    WebhookValues, reason_not_to_send, token_request,
 };

@@ -176,7 +176,7 @@ fn attempt_record(leased: &LeasedDelivery, sent: SendResult) -> AttemptRecord {
 
 fn result_of_attempt(schedule: &RetrySchedule, attempt: AttemptRecord, outcome: &AttemptOutcome) -> DeliveryResult {
     let hold = hold_of(attempt.status, outcome);
-    // The hold makes this delivery wait as all others, and whoever ends it, ends it for all of them.
+    // The hold makes this delivery wait like all others, and its end releases all of them.
     let outcome = if hold.is_some() { &AttemptOutcome::Failed { retry_after: None } } else { outcome };
     let disposition = match next_step(schedule, attempt.number, outcome, &mut os_rng()) {
         NextStep::Done => Disposition::Delivered,

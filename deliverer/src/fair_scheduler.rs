@@ -32,8 +32,8 @@ impl From<&Webhook> for Tenant {
 /// Send slots of one process. Clones share them.
 ///
 /// An account gets a slot while it holds fewer than are free, and a project while it holds fewer than its
-/// account could still get. So a greedy account gets at most a third of all slots, and a newcomer finds a slot
-/// even next to several greedy ones.
+/// account could still get. So a greedy project gets at most a third of all slots, an account with several at most half,
+/// and a newcomer finds a slot even next to several greedy ones.
 #[derive(Debug, Clone)]
 pub(crate) struct FairScheduler {
     slots: Arc<Semaphore>,

@@ -176,7 +176,7 @@ fn plan(
     fan_out
 }
 
-/// Returns whether webhooks are notified of a change. Of the condition of one webhook, others are notified once an hour.
+/// Returns whether webhooks are notified of a change. They hear of the condition of another webhook at most once an hour.
 fn is_notified(content: &EntryContent) -> bool {
     match (content.action, &content.new) {
         (Action::WebhookFailing | Action::WebhookDisabled, Some(Record::Webhook(webhook))) => {

@@ -44,7 +44,7 @@ impl WebhookSnapshot {
 
     /// Returns what decides how deliveries are leased for it. Deliveries of a disabled webhook do not wait. Without a
     /// readable webhook nothing is sent, so nothing is limited.
-    pub(crate) fn read(&self) -> LastRead {
+    pub(crate) fn last_read(&self) -> LastRead {
         match self {
             WebhookSnapshot::Found(webhook) => LastRead::of(&webhook.record),
             WebhookSnapshot::Deleted | WebhookSnapshot::Unreadable(_) => LastRead::default(),

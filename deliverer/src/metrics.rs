@@ -37,7 +37,7 @@ impl Metrics {
         let gauge = |name: &str, help: &str| registered(registry, IntGauge::new(name, help));
         let deliveries = Opts::new(
             "gatepost_deliveries_total",
-            "Attempts by outcome: failed ones are retried, gone and dead ones not; dropped ones had no webhook.",
+            "Ends of attempts and of deliveries without one: failed ones are retried, dropped ones had no webhook.",
         );
         let deliveries = registered(registry, IntCounterVec::new(deliveries, &["outcome"]))?;
         for outcome in ["delivered", "failed", "gone", "dead", "dropped"] {

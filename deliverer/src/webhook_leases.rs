@@ -56,7 +56,7 @@ pub(crate) async fn lease_and_deliver(
     }
     let slots = grant.slots.len();
     let leases = lease(context, &webhook, &grant).await?;
-    let (read, leased) = (leases.snapshot.read(), leases.deliveries.len());
+    let (read, leased) = (leases.snapshot.last_read(), leases.deliveries.len());
     start_unless_changed(context, &webhook, known, leases, grant.slots).await;
     Ok(WebhookRound { webhook, leased, has_more: leased == slots || read != known, read, paced_until: None })
 }
@@ -85,7 +85,7 @@ async fn lease_within_limits(
         return Ok(WebhookRound { webhook, leased: 0, has_more: false, read, paced_until });
     }
     let leases = lease(context, &webhook, &grant).await?;
-    let read_last = leases.snapshot.read();
+    let read_last = leases.snapshot.last_read();
     let started = start_unless_changed(context, &webhook, read, leases, grant.slots).await;
     let unused = granted.saturating_sub(u32::try_from(started).unwrap_or(granted));
     if let Some(tokens) = tokens.filter(|_| unused > 0) {
@@ -105,7 +105,7 @@ async fn start_unless_changed(
     leases: Leases,
     slots: Vec<SendSlot>,
 ) -> usize {
-    if leases.snapshot.read() != expected {
+    if leases.snapshot.last_read() != expected {
         release(context, webhook, leases).await;
         return 0;
     }
@@ -173,5 +173,5 @@ async fn release(context: &DelivererContext, webhook: &WebhookId, leases: Leases
 
 async fn read_webhook(context: &DelivererContext, webhook: &WebhookId) -> Result<LastRead> {
     let found = context.store.webhook(webhook).await.map(|found| found.map(|found| found.record));
-    Ok(WebhookSnapshot::new(found)?.read())
+    Ok(WebhookSnapshot::new(found)?.last_read())
 }

@@ -74,8 +74,8 @@ impl<B> Routes<B> {
             index.insert(host.as_deref(), &path, Arc::clone(&route));
             placed.push((host, path, route));
         }
-        let are_paths_equal = classes.count() < 2 && !have_methods && accepted_quirks.is_empty();
-        let look_alikes = (!are_paths_equal).then(|| LookAlikes::new(placed));
+        let need_no_look_alikes = classes.count() < 2 && !have_methods && accepted_quirks.is_empty();
+        let look_alikes = (!need_no_look_alikes).then(|| LookAlikes::new(placed));
         Ok(Self { index, credential_headers, page_credentials, look_alikes, accepted_quirks, hosts })
     }
 

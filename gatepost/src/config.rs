@@ -120,8 +120,8 @@ pub(crate) struct ConfigErrors {
 }
 
 impl ConfigErrors {
-    /// Returns what could be read all the same, so that other faults of it can be reported too; none if the file cannot
-    /// be read or is no TOML.
+    /// Returns what could be read all the same, so that other faults of it can be reported too; `None` if the file
+    /// cannot be read or is not TOML.
     pub(crate) fn rest(&self) -> Option<&Config> {
         self.rest.as_deref()
     }
@@ -139,7 +139,7 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
-/// Where a process has its configuration from: a file, the environment and flags.
+/// Where a process gets its configuration from: a file, the environment and flags.
 #[derive(Debug, Clone)]
 pub(crate) struct ConfigSource {
     file: Option<PathBuf>,
@@ -159,7 +159,7 @@ impl ConfigSource {
         self
     }
 
-    /// Returns the file; none if there is none.
+    /// Returns the configuration file, if there is one.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
@@ -244,7 +244,7 @@ fn read_config(mut root: Section<'_>) -> Config {
     config
 }
 
-/// Checks that no two servers of one process have one address. With a store on Redis, gateway and admin API may be
+/// Checks that no two servers of one process share an address. With a store on Redis, gateway and admin API may be
 /// processes on different machines.
 fn check_listen_addresses(config: &Config, [admin, ops]: &[ValueSource; 2], root: &Section<'_>) {
     let admin = ListenAddress { key: "control_plane.listen", address: config.control_plane.listen, source: admin };

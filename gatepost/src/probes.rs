@@ -171,7 +171,7 @@ impl StoreProbe {
     fn report_replays(&self, replays: ReplayStats) {
         self.replayed.inc_by(replays.replayed.saturating_sub(self.replayed.get()));
         self.lost.inc_by(replays.conflicts.saturating_sub(self.lost.get()));
-        self.given_up.inc_by(replays.too_old.saturating_sub(self.given_up.get()));
+        self.given_up.inc_by(replays.given_up.saturating_sub(self.given_up.get()));
     }
 }
 

@@ -27,15 +27,15 @@ pub(crate) struct Context {
     pub(crate) peer_ip: Option<PeerIp>,
     /// None on a plain connection.
     pub(crate) tls: Option<Arc<TlsSession>>,
-    /// None if the request is authorized.
+    /// None on a listener that serves requests.
     pub(crate) redirect: Option<Arc<HttpsRedirect>>,
-    /// None until the header was read. Without one that says so, nothing goes upstream.
+    /// None until the header was read. Only a decision to forward lets a request go upstream.
     pub(crate) decision: Option<Decision<Backend>>,
     /// None before the decision, or if the trace headers pass unchanged.
     pub(crate) trace: Option<Trace>,
     /// Server of the current try.
     pub(crate) server: Option<Arc<Server>>,
-    /// TLS of the current try, which its connector finds as long as somebody has it. None for plain HTTP.
+    /// TLS of the current try, which its connector finds while a reference to it exists. None for plain HTTP.
     pub(crate) upstream_tls: Option<Arc<UpstreamMaterial>>,
     /// When a server was first chosen.
     pub(crate) upstream_chosen: Option<Instant>,

@@ -67,7 +67,7 @@ pub fn parse_request_header_name(
 /// Parses a name that a route may edit in responses.
 ///
 /// # Errors
-/// If the name delimits or routes messages, or if the gateway sets it in every response.
+/// If the name delimits or routes messages, or if only the gateway may set it.
 pub fn parse_response_header_name(text: &str) -> Result<HeaderName, ParseHeaderNameError> {
     let name = parse_name(text)?;
     match header_rules::category(text, StripMode::Default) {

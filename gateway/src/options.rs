@@ -64,7 +64,7 @@ pub struct UpstreamOptions {
     pub servers: Vec<String>,
     /// If absent, connections are plain HTTP.
     pub tls: Option<UpstreamTlsOptions>,
-    /// Time between two looks for the addresses of the hosts.
+    /// Interval at which the hosts are resolved.
     pub resolve_every: Duration,
 }
 

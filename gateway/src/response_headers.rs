@@ -1,4 +1,4 @@
-//! Headers that the gateway and the route add to responses, its own and those of upstreams.
+//! Headers that the gateway and the route add to responses of upstreams and of the gateway itself.
 
 use http::HeaderName;
 use pingora::http::ResponseHeader;
@@ -14,7 +14,7 @@ const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining"
 const RATE_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const RATE_CONSUMED: HeaderName = HeaderName::from_static("ratelimit-consumed");
 
-/// Applies the edits of the route. What the gateway sets itself comes after them, and wins.
+/// Applies the edits of the route. Headers that are set after it win.
 pub(crate) fn apply_edits(response: &mut ResponseHeader, context: &Context) -> pingora::Result<()> {
     context.route().map_or(Ok(()), |route| edit_response(response, &route.backend.response_edits))
 }

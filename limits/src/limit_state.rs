@@ -141,7 +141,7 @@ enum Availability {
 
 impl LimitStates {
     /// Applies the current limits of a key. A limit with other windows starts empty. If only the number of
-    /// requests has changed, the tokens are returned to the caller, to be returned to the window, which
+    /// requests has changed, the tokens are handed to the caller, who returns them to the window, which
     /// continues.
     pub(super) fn configure(&mut self, facts: &KeyFacts, now: Uptime) -> [Option<NamedUnusedLease>; 2] {
         let rate = facts.rate_limit.map(|rate| LimitKind::Rate(rate, facts.generations.rate_limit));
@@ -189,17 +189,17 @@ impl LimitStates {
         &mut self,
         key: &KeyId,
         lease_request: &LeaseRequest,
-        allowance: Option<&LeaseGrant>,
+        grant: Option<&LeaseGrant>,
         (sent, now): (Uptime, Uptime),
     ) -> (Listing, Option<NamedUnusedLease>) {
         let mut unused = None;
         for state in self.iter_mut().filter(|state| state.kind.shares_windows_with(lease_request.kind)) {
             if state.kind == lease_request.kind {
-                state.complete_lease(allowance, sent, now);
+                state.complete_lease(grant, sent, now);
             } else {
                 state.is_lease_pending = false;
-                let granted = allowance.filter(|allowance| allowance.granted > 0);
-                unused = granted.map(|granted| lease_request.kind.unused_lease(key, (granted.reset, granted.granted)));
+                let grant = grant.filter(|grant| grant.granted > 0);
+                unused = grant.map(|grant| lease_request.kind.unused_lease(key, (grant.reset, grant.granted)));
             }
         }
         let is_new = self.has_leases(now) && !std::mem::replace(&mut self.is_listed, true);

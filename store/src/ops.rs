@@ -115,7 +115,7 @@ pub(crate) struct RawCommit {
     pub sealed: Option<Vec<u8>>,
     /// Responses to store for retried requests.
     pub stored_responses: Vec<RawStoredResponse>,
-    /// Whether the commit is refused when the fan-out backlog is at its limit.
+    /// Whether the commit is refused when the store is full.
     pub urgency: Urgency,
     /// Whether values in Gatepost's key format may have a wrong checksum from now on.
     pub disables_checksum: DisablesChecksum,
@@ -216,7 +216,7 @@ pub enum CommitOutcome<P = Position> {
     AccountLimitExceeded(AccountResource, u64),
 }
 
-/// Result of a commit in a cell that the backend does not know.
+/// Result of a commit, without the cell, which a backend does not know.
 pub(crate) type RawCommitOutcome = CommitOutcome<Version>;
 
 /// A stream entry as read. If it cannot be decoded, the readable parts are present.
@@ -288,9 +288,9 @@ pub enum FirstUseOutcome {
 /// What people see of a gateway.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GatewayLabel {
-    /// Name: host and port by default.
+    /// Name: the host and the port that it listens on, by default.
     pub name: String,
-    /// Release.
+    /// Release that it runs.
     pub version: String,
 }
 
@@ -375,8 +375,8 @@ pub struct ReplayStats {
     pub replayed: u64,
     /// Not replayed because others had changed the same record since; they stay lost.
     pub conflicts: u64,
-    /// Given up after too many failed attempts to replay them in time.
-    pub too_old: u64,
+    /// Given up, because they could not be replayed in time or too many waited.
+    pub given_up: u64,
 }
 
 /// Rebases a lost revocation onto the current record; `None` if the record is already revoked. Handed to a backend that

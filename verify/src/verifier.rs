@@ -176,7 +176,7 @@ impl Verifier {
         if !matches!(cached, Some(CacheEntry::Key(_)))
             && let Err(denial) = self.wrong_key_limiter.check(check.request.client, now)
         {
-            return self.deny_unfetched(denial, Source::Text);
+            return self.deny_without_entry(denial, Source::Text);
         }
         let (cache_entry, source) = match self.resolve(replica, &digest, cached, snapshot, now).await {
             Ok(found) => found,
@@ -218,10 +218,10 @@ impl Verifier {
 
     /// Denies a value that is not a key, and counts it for the client.
     fn deny_wrong_key(&self, denial: Denial, check: &CheckRequest<'_>, source: Source, now: Uptime) -> Verdict {
-        self.deny_unfetched(self.wrong_key_limiter.record_and_deny(check.request.client, now, denial), source)
+        self.deny_without_entry(self.wrong_key_limiter.record_and_deny(check.request.client, now, denial), source)
     }
 
-    fn deny_unfetched(&self, denial: Denial, source: Source) -> Verdict {
+    fn deny_without_entry(&self, denial: Denial, source: Source) -> Verdict {
         if let Denial::TooManyWrongKeys { .. } = denial {
             self.metrics.wrong_keys_refused.inc();
         }

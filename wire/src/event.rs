@@ -29,7 +29,7 @@ pub struct WebhookPayload {
     /// Absent in a ping, which is about no resource.
     #[serde(flatten)]
     pub owner: Option<ResourceOwner>,
-    /// The resource after the change; an empty object in a ping.
+    /// The resource after the change, or as it was before it was removed; an empty object in a ping.
     pub data: Value,
     /// Present, and true, if `data.key` is a mask: the webhook gets no values, or this one is no longer kept.
     #[serde(rename = "keyMasked", skip_serializing_if = "std::ops::Not::not")]
@@ -174,8 +174,8 @@ pub struct ChangeResource {
 #[serde(rename_all = "camelCase")]
 #[schema(as = ActorBody)]
 pub struct ActorMember {
-    /// `ACCESS_KEY`, `API_KEY` (its own first use), `OPERATOR` (the command line) or `DELIVERER` (what the attempts of a
-    /// webhook show).
+    /// `ACCESS_KEY`, `API_KEY` (its own first use), `OPERATOR` (the command line) or `DELIVERER` (because attempts
+    /// of a webhook failed, or succeed again).
     #[serde(rename = "type")]
     #[schema(example = "ACCESS_KEY")]
     pub kind: String,

@@ -1,4 +1,4 @@
-//! The list of checks. There is no other.
+//! The list of checks, the only one.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
     schemathesis, tidy,
 };
 
-/// The cores that limits are for. On fewer, all take as many times longer.
+/// The cores that limits are for. With fewer, each limit is as many times longer.
 const REFERENCE_CORES: u64 = 2;
 /// Build and run of everything from nothing, measured on a 2.6 GHz server processor.
 const FULL_TEST_TIME: BuildTime = BuildTime { serial_s: 450, parallel_core_s: 1640 };

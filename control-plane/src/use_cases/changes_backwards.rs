@@ -63,7 +63,7 @@ impl BackwardPage<'_> {
             let is_first = entry.summary().is_some_and(|change| self.filter.is_first(self.caller, change));
             self.page.changes.extend(visible_change(self.caller, self.filter, entry));
             if is_first {
-                self.page.rest = Rest::None;
+                self.page.rest = Rest::Nothing;
                 return Progress::Complete;
             }
             if self.page.changes.len() >= self.limits.changes {
@@ -77,9 +77,9 @@ impl BackwardPage<'_> {
             }
         }
         if is_last || self.before < self.oldest {
-            self.page.rest = Rest::None;
+            self.page.rest = Rest::Nothing;
         }
-        match self.page.rest == Rest::None || self.page.searched >= self.limits.entries {
+        match self.page.rest == Rest::Nothing || self.page.searched >= self.limits.entries {
             true => Progress::Complete,
             false => Progress::Going,
         }

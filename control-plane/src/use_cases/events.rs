@@ -126,7 +126,7 @@ impl ControlPlane {
                 }
             }
             if is_last && !is_full {
-                page.rest = Rest::None;
+                page.rest = Rest::Nothing;
                 break;
             }
         }

@@ -18,13 +18,13 @@ pub const PAGE_SIZE: u32 = 200;
 /// Time that a list waits for a permit.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The largest `limit` of a request. Without `limit`, a list has no end before its last record.
+/// The largest `limit` of a request. Without `limit`, all records are returned.
 pub const MAX_LIMIT: usize = 1000;
 /// The largest `offset` of a request.
 pub const MAX_OFFSET: usize = 100_000_000;
 /// Records that are searched for one page of a client that uses cursors: then the page ends, with whatever was found.
 const MAX_SEARCHED: usize = 20_000;
-/// Records of the smallest read: so the end of a short list is seen, whatever a filter leaves of it.
+/// Records of the smallest read, so that one read finds the end of a short list, whatever a filter leaves of it.
 const MIN_PAGE: usize = 100;
 /// The least that a read is charged in records: shorter reads cost about as much.
 const MIN_PAGE_COST: usize = 50;
@@ -147,7 +147,7 @@ impl<T> Selection<T> {
 
     /// Returns the selected records, the position after them, and whether there may be more.
     pub fn finish(self) -> (Vec<Versioned<T>>, String, Rest) {
-        let rest = if self.state == State::Truncated { Rest::More } else { Rest::None };
+        let rest = if self.state == State::Truncated { Rest::More } else { Rest::Nothing };
         (self.selected, self.position, rest)
     }
 }
@@ -156,7 +156,7 @@ impl<T> Selection<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rest {
     More,
-    None,
+    Nothing,
 }
 
 /// A permit to read a part of a list, released when dropped.
@@ -208,7 +208,7 @@ impl ControlPlane {
         let (items, position, rest) = selection.finish();
         let next = match rest {
             Rest::More => Some(self.store.envelope().seal_cursor(list, &position)?),
-            Rest::None => None,
+            Rest::Nothing => None,
         };
         Ok(ListPage { items, next })
     }
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(ended(even), (vec![2, 4], "5".to_owned(), Rest::More));
         let mut all = selection(None, 0, Some(8));
         all.add_page(page(0..8, false), |_| true);
-        assert_eq!(ended(all), ((0..8).collect(), "7".to_owned(), Rest::None));
+        assert_eq!(ended(all), ((0..8).collect(), "7".to_owned(), Rest::Nothing));
         let mut all = selection(None, 0, Some(8));
         all.add_page(page(0..8, true), |_| true);
         assert_eq!(ended(all), ((0..8).collect(), "7".to_owned(), Rest::More));
@@ -282,7 +282,7 @@ mod tests {
             (read, selection.finish().2)
         };
         let whole = MAX_SEARCHED as u32 / 1000;
-        assert_eq!(search(selection(None, 0, Some(2)), 2 * whole), (2 * whole, Rest::None));
+        assert_eq!(search(selection(None, 0, Some(2)), 2 * whole), (2 * whole, Rest::Nothing));
         assert_eq!(search(selection(Some("after"), 0, Some(2)), 2 * whole), (whole, Rest::More));
         assert_eq!(search(Selection::bounded(2, String::new()), 2 * whole), (whole, Rest::More));
         let mut nothing = Selection::<u32>::bounded(2, String::new());
@@ -304,14 +304,14 @@ mod tests {
         let mut whole = Selection::bounded(2, String::new());
         whole.add_page(page(0..100, false), |number| *number == 5);
         whole.stop();
-        assert_eq!(ended(whole).2, Rest::None);
+        assert_eq!(ended(whole).2, Rest::Nothing);
     }
 
     #[test]
     fn limit_zero_reads_nothing() {
         let none = selection(None, 0, Some(0));
         assert_eq!(none.next_read(), None);
-        assert_eq!(none.finish().2, Rest::None);
+        assert_eq!(none.finish().2, Rest::Nothing);
         assert_eq!(selection(None, 5, None).next_read().unwrap().1, PAGE_SIZE);
     }
 }

@@ -123,7 +123,7 @@ impl ControlPlane {
                 page.next = last.cursor.clone();
             }
             if is_last {
-                page.rest = Rest::None;
+                page.rest = Rest::Nothing;
                 break;
             }
         }

@@ -25,7 +25,7 @@ pub use deliveries::{
     DEFAULT_DELIVERIES, DeliveryDetails, DeliveryFilter, DeliveryLimits, DeliveryPage, DeliveryStatus, DeliveryView,
     MAX_DELIVERIES,
 };
-pub use delivery::DeliveryRequest;
+pub use delivery::DeliverySettingsPatch;
 pub use numbers::PAUSE_REASON;
 pub use read::{WebhookFilter, WebhookScope};
 pub use recover::RecoveryRequest;

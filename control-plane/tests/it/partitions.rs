@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use gatepost_control_plane::{
-    AccessKeyRequest, DeliveryRequest, ImportOptions, ImportRow, KeyFields, KeyRef, NewApiKey, NewWebhook, Notify,
-    Patch, RunMode,
+    AccessKeyRequest, DeliverySettingsPatch, ImportOptions, ImportRow, KeyFields, KeyRef, NewApiKey, NewWebhook,
+    Notify, Patch, RunMode,
 };
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{EventId, KeyId, ProjectId};
@@ -47,7 +47,7 @@ async fn what_belongs_to_an_account_carries_its_partition() {
         headers: BTreeMap::new(),
         status: None,
         static_token: None,
-        delivery: DeliveryRequest::default(),
+        delivery: DeliverySettingsPatch::default(),
     };
     let webhook = control_plane.create_webhook(&context, new).await.unwrap().webhook;
     assert_eq!([webhook.record.id.partition(), webhook.event.partition()], [account; 2]);

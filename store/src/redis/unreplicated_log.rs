@@ -28,7 +28,7 @@ pub(super) struct UnreplicatedLog {
     state: Mutex<State>,
     replayed: AtomicU64,
     conflicts: AtomicU64,
-    expired: AtomicU64,
+    given_up: AtomicU64,
     /// Signals that an operation was acknowledged by a run that is no longer the master.
     pub(super) acknowledged_by_old_master: Notify,
 }
@@ -157,14 +157,14 @@ impl UnreplicatedLog {
         ReplayStats {
             replayed: count(&self.replayed),
             conflicts: count(&self.conflicts),
-            too_old: count(&self.expired),
+            given_up: count(&self.given_up),
         }
     }
 
     fn give_up(&self, logged: &LoggedOp, why: &'static str) {
         let event = logged.op.event().as_str();
         tracing::error!(event, why, "gave up replaying a change that the store may have lost");
-        self.expired.fetch_add(1, Ordering::Relaxed);
+        self.given_up.fetch_add(1, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -108,7 +108,7 @@ impl Customer {
         let label = html! { "Type the customer ID " code { (self.id) } };
         let content = html! {
             h1 { (title) }
-            @if counted.count == 0 && counted.rest == Rest::None {
+            @if counted.count == 0 && counted.rest == Rest::Nothing {
                 (empty::state("No active key", html! {
                     p { "This customer has none in the project " (self.project.name) "." }
                     p { a.button href=(self.list_path()) { "Back to the keys" } }

@@ -95,7 +95,7 @@ pub(crate) async fn read(
     let next = match (has_next, found.rest) {
         (true, _) => changes.last().map(VisibleChange::cursor),
         (false, Rest::More) => Some(found.next),
-        (false, Rest::None) => None,
+        (false, Rest::Nothing) => None,
     };
     let newest = changes.first().map(VisibleChange::cursor).unwrap_or(EventCursor::START).later(newest);
     let actors: Vec<_> = changes.iter().map(|change| &change.content.metadata.actor).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gatepost_control_plane::{
-    ControlPlane, DeliveryRequest, Failure, NewWebhook, Patch, TokenRequest, WebhookChange, all, or_default,
+    ControlPlane, DeliverySettingsPatch, Failure, NewWebhook, Patch, TokenRequest, WebhookChange, all, or_default,
 };
 use gatepost_domain::record::{KeyValues, SignatureKind, UserSecret, Webhook};
 use gatepost_store::Versioned;
@@ -148,11 +148,11 @@ fn parse_pasted(text: &str) -> Result<Vec<(String, String)>, Failure> {
     members.iter().map(row).collect::<Option<_>>().ok_or_else(not_headers)
 }
 
-fn parse_delivery(form: &Form) -> (DeliveryRequest, Result<(), Failure>) {
+fn parse_delivery(form: &Form) -> (DeliverySettingsPatch, Result<(), Failure>) {
     let (retry_schedule, read) = or_default(parse_schedule(form));
     let number = |name| form.ranged_number(name).map_or(Patch::Null, Patch::Value);
     let kinds = if is_on(form, "v1a") { &SignatureKind::ALL[..] } else { &SignatureKind::ALL[..1] };
-    let request = DeliveryRequest {
+    let request = DeliverySettingsPatch {
         retry_schedule,
         max_in_flight: number("maxInFlight"),
         rate_per_second: number("ratePerSecond"),
@@ -211,26 +211,38 @@ pub(crate) fn form_of(found: &Versioned<Webhook>, url: &str) -> Form {
 }
 
 /// Returns the labels and saved texts of the entries of a form that differ from what is saved.
-pub(crate) fn different_entries(saved: &Form, form: &Form) -> Vec<(&'static str, String)> {
-    const ENTRIES: [(&str, &str); 10] = [
-        ("httpMethod", "Method"),
-        ("url", "Endpoint"),
-        ("name", "Name"),
-        ("topics", "Events"),
-        ("headerName", "Custom headers"),
-        ("retrySchedule", "Delays between attempts"),
-        ("maxInFlight", "Requests at the same time"),
-        ("ratePerSecond", "Requests in a second"),
-        ("omitSecrets", "Mask key values"),
-        ("whenPaused", "Events while it is paused"),
-    ];
+pub(crate) fn different_entries<'a>(saved: &'a Form, form: &Form) -> Vec<(&'a str, String)> {
+    // A saved webhook may have no topic and no header.
+    let mut names: Vec<&str> = saved.names().chain(["topics", "headerName"]).collect();
+    names.sort_unstable();
+    names.dedup();
     let texts = |form: &Form, name: &str| {
         let mut texts: Vec<String> = form.all(name).filter(|text| !text.is_empty()).map(str::to_owned).collect();
         texts.sort();
         texts.join(", ")
     };
-    let entries = ENTRIES.into_iter().filter(|(name, _)| texts(saved, name) != texts(form, name));
-    entries.map(|(name, label)| (label, texts(saved, name))).collect()
+    // Values of headers are masked.
+    let names = names.into_iter().filter(|name| !["version", "headerValue"].contains(name));
+    let entries = names.filter(|name| texts(saved, name) != texts(form, name));
+    entries.map(|name| (entry_label(name), texts(saved, name))).collect()
+}
+
+fn entry_label(name: &str) -> &str {
+    match name {
+        "httpMethod" => "Method",
+        "url" => "Endpoint",
+        "name" => "Name",
+        "topics" => "Events",
+        "headerName" => "Custom headers",
+        "theauthapiSignature" => "theauthapi-signature",
+        "v1a" => "Signatures with a key pair",
+        "retrySchedule" => "Delays between attempts",
+        "maxInFlight" => "Requests at the same time",
+        "ratePerSecond" => "Requests in a second",
+        "omitSecrets" => "Mask key values",
+        "whenPaused" => "Events while it is paused",
+        other => other,
+    }
 }
 
 /// Shows the fields up to the custom headers.

@@ -254,8 +254,10 @@ async fn edit_keeps_masked_values_and_the_entries_of_a_second_editor() {
         (&saved["customHeaders"]["x-team"], &saved["retrySchedule"]),
         (&json!("billing-password"), &json!([5, 10]))
     );
-    let conflict = browser.post(&edit, &entries("second", &version)).await;
+    let with_key_pair = [&entries("second", &version)[..], &[("v1a", "on")]].concat();
+    let conflict = browser.post(&edit, &with_key_pair).await;
     assert_eq!(conflict.status, 422);
+    assert!(conflict.body.contains("Signatures with a key pair: "), "{}", conflict.body);
     assert!(conflict.body.contains("Name: <code>first</code>") && conflict.body.contains(r#"value="second""#));
     let version = hidden_field(&conflict.body, "version");
     let with_token = [&entries("second", &version)[..], &[("theauthapiSignature", "on")]].concat();

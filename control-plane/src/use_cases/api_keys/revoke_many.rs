@@ -78,7 +78,7 @@ impl ControlPlane {
         let (end, rest) = run.perform(start).await?;
         let position = run.position().await?;
         let store = &run.response.control_plane.store;
-        if rest == Rest::None && store.single_cell().recovery() == Recovery::InProgress {
+        if rest == Rest::Nothing && store.single_cell().recovery() == Recovery::InProgress {
             return Err(Failure::store_recovering());
         }
         Ok(RevokedKeys { count: run.count, position, next: store.envelope().seal_cursor(&name, &end)?, rest })
@@ -120,7 +120,7 @@ impl Run {
                 self.revoke(&key.record).await?;
             }
             position = end;
-            if rest == Rest::None || self.is_full() || self.is_over() {
+            if rest == Rest::Nothing || self.is_full() || self.is_over() {
                 return Ok((position, rest));
             }
         }

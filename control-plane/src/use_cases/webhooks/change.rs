@@ -11,7 +11,7 @@ use gatepost_domain::record::{DeliverySettings, OldSecret, Sealed, Status, Webho
 use gatepost_runtime::error_chain;
 use gatepost_webhook_client::sign;
 
-use super::delivery::DeliveryRequest;
+use super::delivery::DeliverySettingsPatch;
 use super::destination::{NewDestination, destination_chosen_by};
 use super::revealed::RevealedWebhook;
 use super::secrets::new_secret;
@@ -50,7 +50,7 @@ pub struct WebhookChange {
     pub paused_until: Option<String>,
     pub is_token_sent: Option<bool>,
     pub token: Option<String>,
-    pub delivery: DeliveryRequest,
+    pub delivery: DeliverySettingsPatch,
 }
 
 impl WebhookChange {

@@ -11,7 +11,7 @@ use gatepost_domain::record::{
 use gatepost_store::os_rng;
 use gatepost_webhook_client::sign;
 
-use super::delivery::DeliveryRequest;
+use super::delivery::DeliverySettingsPatch;
 use super::revealed::RevealedWebhook;
 use super::secrets::new_secret;
 use super::static_token::TokenRequest;
@@ -32,7 +32,7 @@ pub struct NewWebhook {
     pub headers: BTreeMap<String, String>,
     pub status: Option<String>,
     pub static_token: Option<TokenRequest>,
-    pub delivery: DeliveryRequest,
+    pub delivery: DeliverySettingsPatch,
 }
 
 impl ControlPlane {

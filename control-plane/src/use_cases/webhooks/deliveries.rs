@@ -211,14 +211,14 @@ impl ControlPlane {
             let _turn = self.acquire_list_permit(context).await?;
             let found = cell.deliveries(&webhook.id, &kinds, position, size).await?;
             if found.is_empty() {
-                page.rest = Rest::None;
+                page.rest = Rest::Nothing;
                 break;
             }
             read += found.len();
             let is_short = found.len() < size as usize;
             for delivery in found {
                 if filter.is_past(&delivery) {
-                    page.rest = Rest::None;
+                    page.rest = Rest::Nothing;
                     break 'search;
                 }
                 let (at, view) = (delivery.position(), DeliveryView::new(delivery, &webhook));

@@ -14,7 +14,7 @@ use crate::use_cases::patch::Patch;
 
 /// Requested settings; absent members stay as they are, in a new webhook as the default.
 #[derive(Debug, Clone, Default)]
-pub struct DeliveryRequest {
+pub struct DeliverySettingsPatch {
     /// Delays in seconds. Null for the standard schedule.
     pub retry_schedule: Patch<Vec<u64>>,
     /// Null for the maximum of every webhook.
@@ -34,7 +34,7 @@ impl ControlPlane {
         &self,
         id: &WebhookId,
         current: &DeliverySettings,
-        request: DeliveryRequest,
+        request: DeliverySettingsPatch,
     ) -> Result<DeliverySettings> {
         let mut settings = current.clone();
         if let Some(omit_secrets) = request.omit_secrets {

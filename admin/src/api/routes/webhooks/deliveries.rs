@@ -95,7 +95,7 @@ pub(crate) struct DeliveryDetailsBody {
     upcoming: Vec<String>,
 }
 
-/// The request of a delivery, without values.
+/// The request of a delivery, without secrets.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RequestBody {
@@ -114,7 +114,7 @@ pub(crate) struct RequestBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AttemptBody {
-    /// Number of the attempt, from 1. The numbers go on when a delivery is sent again.
+    /// Number of the attempt, from 1. Numbering continues when a delivery is sent again.
     number: u32,
     /// Time at which it started.
     at: String,
@@ -131,7 +131,7 @@ pub(crate) struct AttemptBody {
     error_class: Option<String>,
     /// Duration in milliseconds.
     duration_ms: u64,
-    /// What is kept of the response to a failed attempt, without values.
+    /// What is kept of the response to a failed attempt, without secrets.
     response: Option<ResponseBody>,
     /// Why nothing is kept of a response; null if something is, or if there was none.
     response_note: Option<&'static str>,
@@ -166,10 +166,10 @@ pub(crate) struct StatsBody {
     pause_reason: Option<&'static str>,
     /// Time from which the longest waiting delivery has been due, or the next one will be.
     oldest_due_at: Option<String>,
-    /// Attempts of the last 24 hours and the current one that delivered.
+    /// Attempts that succeeded, in the last 24 full hours and the current one.
     #[serde(rename = "delivered24h")]
     delivered_24h: u64,
-    /// Attempts of the last 24 hours and the current one that failed.
+    /// Attempts that failed, in the last 24 full hours and the current one.
     #[serde(rename = "failed24h")]
     failed_24h: u64,
 }
@@ -251,9 +251,9 @@ pub(crate) async fn resend(
     Ok((StatusCode::ACCEPTED, Json((&view).into())))
 }
 
-/// Lists the deliveries that a change has made, in the order of their webhooks.
+/// Lists the deliveries that a change caused, in the order of their webhooks.
 ///
-/// None before the change is fanned out, if no webhook receives its topic, and once they are no longer kept. Deliveries of
+/// Empty before the change is fanned out, if no webhook receives its topic, and once they are no longer kept. Deliveries of
 /// deleted webhooks are not listed.
 #[utoipa::path(
     get, path = "/events/{cursor}/deliveries", operation_id = "listEventDeliveries", tag = "webhooks",

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gatepost_control_plane::{
-    DeliveryRequest, Failure, NewWebhook, Patch, PingRequest, PingResult, Result, WebhookChange, WebhookTestResult,
-    status_of, token_request,
+    DeliverySettingsPatch, Failure, NewWebhook, Patch, PingRequest, PingResult, Result, WebhookChange,
+    WebhookTestResult, status_of, token_request,
 };
 use gatepost_domain::id::EventId;
 use gatepost_domain::retry_schedule::AttemptOutcome;
@@ -89,7 +89,7 @@ pub(crate) struct UpdateWebhook {
     custom_headers: Option<BTreeMap<String, String>>,
     /// `live` or `paused`. `live` also ends a pause that the receiver asked for, unless `pausedUntil` is repeated.
     status: Option<String>,
-    /// As in the response that the body is a copy of: the pause that the receiver asked for stays as it is.
+    /// The value in the response, to keep the pause that the receiver asked for.
     paused_until: Option<String>,
     /// Whether a static token is sent as `theauthapi-signature`.
     theauthapi_signature: Option<bool>,
@@ -211,7 +211,7 @@ impl TryFrom<CreateWebhook> for NewWebhook {
             headers: new.custom_headers.unwrap_or_default(),
             status: new.status,
             static_token: token_request(new.theauthapi_signature, new.theauthapi_token)?,
-            delivery: DeliveryRequest {
+            delivery: DeliverySettingsPatch {
                 retry_schedule: Patch::from(new.retry_schedule),
                 max_in_flight: Patch::from(new.max_in_flight),
                 rate_per_second: Patch::from(new.rate_per_second),
@@ -238,7 +238,7 @@ impl From<UpdateWebhook> for WebhookChange {
             paused_until: change.paused_until,
             is_token_sent: change.theauthapi_signature,
             token: change.theauthapi_token,
-            delivery: DeliveryRequest {
+            delivery: DeliverySettingsPatch {
                 retry_schedule: change.retry_schedule,
                 max_in_flight: change.max_in_flight,
                 rate_per_second: change.rate_per_second,
