@@ -111,8 +111,14 @@ fn read_listener(mut section: Section<'_>, trusted_proxies: &[IpNet]) -> Option<
 }
 
 fn read_tls(mut section: Section<'_>, handshake_timeout: Duration) -> TlsOptions {
-    let certificates: Vec<CertificateFiles> =
-        section.list_of_sections("certificates").into_iter().filter_map(read_certificate).collect();
+    let certificates = section.list_of_sections("certificates");
+    if certificates.is_empty() {
+        section.error_here("certificates must name at least one { cert = \"FILE\", key = \"FILE\" }");
+    }
+    if section.has("client_certificate") && !section.has("client_ca") {
+        section.error_here("client_certificate needs client_ca, the authorities of these certificates");
+    }
+    let certificates = certificates.into_iter().filter_map(read_certificate).collect();
     let options = TlsOptions {
         unknown_name: section.word("unknown_name", UnknownName::Default, &UNKNOWN_NAMES),
         min_version: section.word("min_version", MinVersion::Tls12, &MIN_VERSIONS),
@@ -121,9 +127,6 @@ fn read_tls(mut section: Section<'_>, handshake_timeout: Duration) -> TlsOptions
         handshake_timeout,
         certificates,
     };
-    if options.certificates.is_empty() {
-        section.error_here("certificates must name at least one { cert = \"FILE\", key = \"FILE\" }");
-    }
     section.reject_unknown_keys();
     options
 }

@@ -81,6 +81,15 @@ impl<'a> Section<'a> {
         self.entries.contains_key(key)
     }
 
+    /// Returns whether a list that was not read yet has a value in it, or is no list.
+    pub(super) fn has_items(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(|node| match &node.value {
+            Value::List(nodes) => !nodes.is_empty(),
+            Value::Raw(text) => !text.is_empty(),
+            Value::Text(_) | Value::Integer(_) | Value::Bool(_) | Value::Table(_) | Value::Unsupported(_) => true,
+        })
+    }
+
     /// Returns the position of a value that was not read yet.
     pub(super) fn source_of(&self, key: &str) -> ValueSource {
         self.entries.get(key).map_or(ValueSource::Missing, |node| node.source.clone())

@@ -13,7 +13,7 @@ use gatepost_gateway::{
 use http::{HeaderName, Method, StatusCode};
 
 use super::header_edits;
-use super::parsers::{ParseSettingError, parse_network, parse_non_empty, parse_origin};
+use super::parsers::{ParseSettingError, parse_listener_name, parse_network, parse_non_empty, parse_origin};
 use super::reader::{MAX_BODY_BYTES, MAX_MS, Section};
 use super::tree::ValueSource;
 use super::upstreams::LocatedUpstream;
@@ -25,6 +25,9 @@ const QUIRK_RULES: [(&str, QuirkRule); 2] = [("refuse", QuirkRule::Refuse), ("ke
 const RAW_RULES: [(&str, RawRule); 3] =
     [("refuse", RawRule::Refuse), ("encode", RawRule::Encode), ("keep", RawRule::Keep)];
 const ESCAPE_RULES: [(&str, EscapeRule); 2] = [("decode", EscapeRule::Decode), ("keep", EscapeRule::Keep)];
+
+/// What a route requires of keys.
+const REQUIREMENTS_OF_KEYS: [&str; 3] = ["projects", "env", "permissions"];
 
 /// Route and its position in the configuration.
 pub(super) struct LocatedRoute {
@@ -38,11 +41,12 @@ pub(super) fn read(section: &mut Section<'_>) -> Vec<LocatedRoute> {
 
 fn read_route(mut section: Section<'_>) -> LocatedRoute {
     let source = section.source();
+    let requirements = REQUIREMENTS_OF_KEYS.into_iter().filter(|key| section.has(key)).collect::<Vec<_>>();
     let defaults = RouteOptions::default();
     let path = section.parsed("path", defaults.path, parse_path);
     let credential = section.list("credential", defaults.credential, parse_credential_location);
     let options = RouteOptions {
-        host: section.optional("host", parse_host),
+        host: section.optional("host", parse_listener_name),
         stripped_segments: section.parsed("strip_prefix", 0, |text| parse_strip_prefix(text, &path)),
         paths: section.optional_section("paths").map(read_path_rules).unwrap_or_default(),
         case_sensitive: section.choice("case_sensitive", false, true, false),
@@ -69,6 +73,10 @@ fn read_route(mut section: Section<'_>) -> LocatedRoute {
         origins: section.list("origins", defaults.origins, parse_page_origin),
         credential,
     };
+    if options.auth == Auth::Off && !requirements.is_empty() {
+        let requirements = requirements.join(", ");
+        section.error_here(&format!("auth is off, so that no key is looked at: {requirements} would require nothing"));
+    }
     check_credentials(&options, &section);
     section.reject_unknown_keys();
     LocatedRoute { options, source }
@@ -150,13 +158,6 @@ fn as_status(number: u64) -> Option<StatusCode> {
     StatusCode::from_u16(u16::try_from(number).ok()?).ok()
 }
 
-fn parse_host(text: &str) -> Result<String, ParseSettingError> {
-    let text = text.strip_suffix('.').unwrap_or(text);
-    let is_host =
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte));
-    if is_host { Ok(text.to_ascii_lowercase()) } else { Err(ParseSettingError::form(text, "a host name without port")) }
-}
-
 fn parse_path(text: &str) -> Result<String, ParseSettingError> {
     match CanonicalPath::parse(text) {
         Ok(path) => Ok(path.as_str().to_owned()),
@@ -178,6 +179,9 @@ fn parse_strip_prefix(text: &str, path: &str) -> Result<usize, ParseSettingError
 }
 
 fn parse_method(text: &str) -> Result<Method, ParseSettingError> {
+    if text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Err(ParseSettingError::form(text, "a method in capitals: methods are compared with regard to case"));
+    }
     match Method::from_bytes(text.as_bytes()) {
         Ok(method) if !matches!(method, Method::TRACE | Method::CONNECT) => Ok(method),
         Ok(_) | Err(_) => Err(ParseSettingError::form(text, "a method that can be routed")),

@@ -226,9 +226,26 @@ fn listeners_are_read_and_their_faults_are_reported_with_their_lines() {
             text.replace("{ cert = \"a.pem\", key = \"a.key\" }", ""),
             "gatepost.toml:4: gateway.listener.tls: certificates must name at least one",
         ),
+        (
+            format!("{text}client_certificate = \"optional\"\n"),
+            "gatepost.toml:4: gateway.listener.tls: client_certificate needs client_ca",
+        ),
     ] {
         let errors = parsed(&text).unwrap_err().to_string();
         assert!(errors.contains(error), "{error:?} is not in {errors:?}");
+    }
+}
+
+#[test]
+fn a_value_with_a_fault_is_not_reported_as_missing_too() {
+    let listener = "[[gateway.listener]]\naddress = \"127.0.0.1:8443\"\n[gateway.listener.tls]\n";
+    for text in [
+        &format!("{listener}certificates = [{{ cert = \"a.pem\" }}]"),
+        "[gateway.upstream.a]\nservers = [\"https://127.0.0.1\"]\n[[gateway.route]]\nupstream = \"a\"",
+        "[gateway.upstream.a]\nservers = [\"b:1\"]\ntls = { name = \"\" }\n[[gateway.route]]\nupstream = \"a\"",
+    ] {
+        let errors = parsed(text).unwrap_err().to_string();
+        assert_eq!(errors.lines().count(), 1, "{errors}");
     }
 }
 

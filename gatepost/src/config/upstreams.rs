@@ -26,10 +26,10 @@ pub(super) fn read(section: &mut Section<'_>) -> Vec<LocatedUpstream> {
         let tls = tls.and_then(read_tls);
         let default_port = if tls_source.is_some() { 443 } else { 80 };
         let servers_source = section.source_of("servers");
-        let servers = section.list("servers", Vec::new(), |text| parse_server(text, default_port));
-        if servers.is_empty() {
+        if !section.has_items("servers") {
             section.error_here("servers must name at least one HOST:PORT");
         }
+        let servers = section.list("servers", Vec::new(), |text| parse_server(text, default_port));
         let resolve_every = read_ms(&mut section, "resolve_every_ms", UpstreamOptions::RESOLVE_EVERY, 1000);
         section.reject_unknown_keys();
         let options = UpstreamOptions { name, servers, tls, resolve_every };
@@ -39,10 +39,10 @@ pub(super) fn read(section: &mut Section<'_>) -> Vec<LocatedUpstream> {
 }
 
 fn read_tls(mut section: Section<'_>) -> Option<UpstreamTlsOptions> {
-    let name = section.optional("name", parse_non_empty);
-    if name.is_none() {
+    if !section.has("name") {
         section.error_here("name must say which name the certificate of the servers has");
     }
+    let name = section.optional("name", parse_non_empty);
     let ca = section.optional("ca", parse_non_empty).map(PathBuf::from);
     let (cert, key) = (section.optional("cert", parse_non_empty), section.optional("key", parse_non_empty));
     let client_certificate = match (cert, key) {

@@ -15,16 +15,14 @@ pub(super) struct CertificateSet {
     /// By name; of a wildcard, by the text behind `*.`.
     exact: HashMap<String, Arc<CertifiedKey>>,
     wildcard: HashMap<String, Arc<CertifiedKey>>,
-    default: Arc<CertifiedKey>,
+    /// None if there are no certificates.
+    default: Option<Arc<CertifiedKey>>,
     /// Clients that connect to an address ask for no name.
     addresses: HashSet<IpAddr>,
 }
 
 impl CertificateSet {
     /// Indexes certificates. If two have the same name, the earlier one is used.
-    ///
-    /// # Panics
-    /// Without a certificate. The configuration has at least one.
     pub(super) fn new(certificates: &[Certificate]) -> Self {
         let (mut exact, mut wildcard) = (HashMap::new(), HashMap::new());
         for certificate in certificates {
@@ -37,7 +35,8 @@ impl CertificateSet {
             }
         }
         let addresses = certificates.iter().flat_map(|certificate| &certificate.addresses).copied().collect();
-        Self { exact, wildcard, default: Arc::clone(&certificates[0].key), addresses }
+        let default = certificates.first().map(|certificate| Arc::clone(&certificate.key));
+        Self { exact, wildcard, default, addresses }
     }
 
     /// Returns whether a certificate has the host of a URL.
@@ -65,6 +64,6 @@ impl CertificateSet {
 impl ResolvesServerCert for CertificateSet {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let named = hello.server_name().and_then(|name| self.find(name));
-        Some(Arc::clone(named.unwrap_or(&self.default)))
+        named.or(self.default.as_ref()).map(Arc::clone)
     }
 }

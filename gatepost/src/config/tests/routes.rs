@@ -87,6 +87,28 @@ fn edits_of_headers_are_read_and_names_of_the_gateway_are_faults_with_their_line
 }
 
 #[test]
+fn a_route_without_auth_cannot_require_anything_of_keys() {
+    for key in ["permissions = [\"write\"]", "env = \"test\"", "projects = [\"prj_2JKcnvWWAtYXbPjVMVONxVet\"]"] {
+        with_route(&format!("auth = \"optional\"\n{key}")).unwrap();
+        let name = key.split(' ').next().unwrap();
+        let fault = format!("gatepost.toml:3: gateway.route: auth is off, so that no key is looked at: {name} would");
+        check_fault(&format!("auth = \"off\"\n{key}"), &fault);
+    }
+}
+
+#[test]
+fn methods_and_hosts_that_no_request_has_are_faults() {
+    let config = with_route("methods = [\"GET\", \"PURGE\"]\nhost = \"API.example.com.\"").unwrap();
+    assert_eq!(config.gateway.routes[0].host.as_deref(), Some("api.example.com"));
+    assert_eq!(config.gateway.routes[0].methods.len(), 2);
+    check_fault("methods = [\"get\"]", "gatepost.toml:4: gateway.route.methods: \"get\" is not a method in capitals");
+    for host in ["api.example.com:8080", "*.example.com", "a:b", ""] {
+        let fault = format!("gatepost.toml:4: gateway.route.host: {host:?} is not a host without port");
+        check_fault(&format!("host = {host:?}"), &fault);
+    }
+}
+
+#[test]
 fn rules_of_paths_are_read() {
     let rules = |text: &str| with_route(text).unwrap().gateway.routes[0].paths;
     assert_eq!(rules(""), PathRules::default());
