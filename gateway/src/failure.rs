@@ -4,9 +4,11 @@ use std::io;
 
 use gatepost_domain::problem::ErrorCode;
 use pingora::{Error, ErrorSource, ErrorType};
+use rustls::{AlertDescription, CertificateError};
 
 use crate::metrics::TryResult;
 use crate::response_check::ResponseError;
+use crate::tls::UpstreamHandshakeError;
 
 /// Returns the problem of a failure, or none if the client has closed the connection.
 pub(crate) fn error_code(error: &Error) -> Option<ErrorCode> {
@@ -48,7 +50,43 @@ pub(crate) fn log(error: &Error, request_id: &str) {
 
 /// Returns the cause of a failure for the access log. It contains no text of a client or an upstream.
 pub(crate) fn reason(error: &Error) -> &str {
-    response_error(error).map_or_else(|| error.etype().as_str(), |fault| fault.as_str())
+    match (response_error(error), tls_error(error)) {
+        (Some(fault), _) => fault.as_str(),
+        (None, Some(fault)) => tls_reason(fault).unwrap_or(error.etype().as_str()),
+        (None, None) => error.etype().as_str(),
+    }
+}
+
+/// Returns why TLS with an upstream failed, if there is something to mend.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library adds kinds of errors")]
+fn tls_reason(error: &rustls::Error) -> Option<&'static str> {
+    Some(match error {
+        rustls::Error::InvalidCertificate(error) => match error {
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "the certificate of the server does not have the configured name"
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "the certificate of the server has expired"
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "the certificate of the server is not valid yet"
+            }
+            CertificateError::UnknownIssuer => "the certificate of the server comes from an unknown authority",
+            _ => "the certificate of the server is not valid",
+        },
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => "the server requires a certificate",
+        rustls::Error::AlertReceived(
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA,
+        ) => "the server refused our certificate",
+        rustls::Error::AlertReceived(_) => "the server ended TLS with an alert",
+        rustls::Error::InvalidMessage(_) => "the server does not speak TLS",
+        _ => return None,
+    })
 }
 
 /// Returns the fault for which the stream to the upstream refused a response.
@@ -71,8 +109,14 @@ fn is_timeout(error: &Error) -> bool {
 
 /// Returns whether the upstream broke TLS off. In TLS 1.3 it may refuse our certificate after the handshake.
 fn is_tls_error(error: &Error) -> bool {
-    let io_error = error.root_cause().downcast_ref::<io::Error>();
-    io_error.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
+    tls_error(error).is_some()
+}
+
+/// Returns the error of TLS with an upstream, in the handshake or after it.
+fn tls_error(error: &Error) -> Option<&rustls::Error> {
+    let cause = error.root_cause();
+    let handshake = cause.downcast_ref::<UpstreamHandshakeError>().map(|error| &error.0);
+    handshake.or_else(|| cause.downcast_ref::<io::Error>())?.get_ref()?.downcast_ref()
 }
 
 fn is_connect_error(error: &Error) -> bool {

@@ -26,5 +26,5 @@ pub(crate) use refresh::start_refreshing;
 pub use server_config::TlsError;
 pub(crate) use session::TlsSession;
 pub(crate) use socket::TlsSocket;
-pub(crate) use upstream::{UpstreamFiles, UpstreamMaterial, UpstreamTls};
+pub(crate) use upstream::{UpstreamFiles, UpstreamHandshakeError, UpstreamMaterial, UpstreamTls};
 pub use upstream::{UpstreamTlsError, UpstreamTlsOptions};

@@ -180,7 +180,7 @@ async fn changed_files_are_taken_over_and_broken_ones_are_not() {
     fs::write(&files.cert, "no certificate").unwrap();
     fixture.gatepost.await_log("has no certificate").await;
     fs::remove_file(&files.cert).unwrap();
-    fixture.gatepost.await_log("cannot be read as PEM").await;
+    fixture.gatepost.await_log("cannot be read: No such file").await;
     assert_eq!(fixture.subject("api.example.com"), "CN = other");
     let expiry = "gatepost_certificate_expiry_timestamp_seconds{listener=\"secure\",name=\"api.example.com\"}";
     assert!(fixture.gatepost.metric(expiry).await > 1_000_000_000.0);
@@ -301,8 +301,8 @@ fn faults_of_certificates_are_reported_together_with_file_and_line() {
         assert!(!output.status.success());
         for fault in [
             "other.key: is not the key of",
-            "expired.pem: has expired at 2021-01-01",
-            "missing.pem: cannot be read",
+            "expired.pem: expired at 2021-01-01",
+            "missing.pem: cannot be read: No such file",
             &format!("{of_upstream}\"not a name\" is not a DNS name or an address"),
             &format!("{of_upstream}no-ca.pem: cannot be read"),
             &format!("{of_upstream}{key}: is not the key of {cert}"),
@@ -331,6 +331,10 @@ fn a_check_reports_faults_of_the_configuration_of_files_and_of_names_together() 
     let printed = check(&format!("{toml}unknown_name = \"none\"\n{good}"));
     for fault in ["gatepost.toml:6: gateway.listener.tls.unknown_name: must be", "other.key: is not the key of"] {
         assert!(printed.contains(fault), "{fault:?} is not in {printed}");
+    }
+    for certificates in ["certificates = []".to_owned(), format!("certificates = [{{ cert = {:?} }}]", one.cert)] {
+        let printed = check(&format!("{}{good}", configuration(address, &certificates)));
+        assert!(printed.starts_with("gatepost: gatepost.toml:") && !printed.contains("panicked"), "{printed}");
     }
     let printed = check(&format!("{toml}{good}"));
     for fault in ["gatepost.toml:7: upstream app: cannot resolve server.invalid:80: ", "other.key: is not the key of"] {

@@ -88,7 +88,7 @@ async fn only_a_valid_certificate_of_the_configured_name_and_authority_is_accept
         format!("{route}[gateway.upstream.{name}]\nservers = [\"{address}\"]\n[gateway.upstream.{name}.tls]\n{tls}\n")
     });
     fs::write(directory.path().join("gatepost.toml"), tables.collect::<String>()).unwrap();
-    let gatepost = Gatepost::start(directory.path(), &["up"]).await;
+    let mut gatepost = Gatepost::start(directory.path(), &["up"]).await;
     let admin = Admin::new(gatepost.admin.unwrap(), &read_first_access_key(directory.path()));
     let project = admin.create_project().await;
     let (key, _) = admin.create_api_key(&project).await;
@@ -104,6 +104,18 @@ async fn only_a_valid_certificate_of_the_configured_name_and_authority_is_accept
     for upstream in ["wrong-name", "no-certificate"] {
         let name = format!("gatepost_upstream_requests_total{{result=\"tls\",upstream=\"{upstream}\"}}");
         assert!(gatepost.metric(&name).await >= 2.0, "{name}");
+    }
+    assert_eq!(gatepost.terminate(), Some(0));
+    let log = gatepost.log().join("\n");
+    for (path, reason) in [
+        ("/wrong-name", "the certificate of the server does not have the configured name"),
+        ("/wrong-ca", "the certificate of the server comes from an unknown authority"),
+        ("/expired", "the certificate of the server has expired"),
+        ("/no-certificate", "the server requires a certificate"),
+    ] {
+        let of_path = log.lines().filter(|line| line.contains(&format!("\"path\":\"{path}\"")));
+        let reason = format!("\"reason\":\"{reason}\"");
+        assert!(of_path.clone().all(|line| line.contains(&reason)), "{:?}", of_path.collect::<Vec<_>>());
     }
 }
 

@@ -116,7 +116,7 @@ impl TlsMaterial {
 
 impl TlsOptions {
     /// Returns all files that it names.
-    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let certificates = self.certificates.iter().flat_map(|files| [&files.cert, &files.key]);
         certificates.chain(&self.client_ca)
     }

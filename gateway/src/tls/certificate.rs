@@ -1,5 +1,6 @@
 //! One certificate with its key, read from files.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,16 +28,20 @@ pub(super) struct Certificate {
 /// Files that are not a certificate with its key.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    #[error("{}: cannot be read as PEM", path.display())]
-    Read { path: PathBuf, source: pem::Error },
+    #[error("{}: cannot be read", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}: is not a PEM file with {what}", path.display())]
+    Pem { path: PathBuf, what: &'static str },
     #[error("{}: has no certificate", path.display())]
     Empty { path: PathBuf },
     #[error("{}: is not a valid certificate", path.display())]
     Parse { path: PathBuf },
-    #[error("{}: has expired at {at}", path.display())]
+    #[error("{}: expired at {at}", path.display())]
     Expired { path: PathBuf, at: Timestamp },
     #[error("{}: is not the key of {}", key.display(), cert.display())]
-    KeyMismatch { cert: PathBuf, key: PathBuf, source: rustls::Error },
+    KeyMismatch { cert: PathBuf, key: PathBuf },
+    #[error("{}: has a key that is not supported", path.display())]
+    UnsupportedKey { path: PathBuf },
 }
 
 /// Returns why files are not a certificate that is valid now, with its key; none if they are. This blocks.
@@ -55,11 +60,10 @@ impl Certificate {
         if facts.expires_at <= now {
             return Err(CertificateError::Expired { path: files.cert.clone(), at: facts.expires_at });
         }
-        let key = PrivateKeyDer::from_pem_file(&files.key)
-            .map_err(|source| CertificateError::Read { path: files.key.clone(), source })?;
-        let key = CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|source| {
-            CertificateError::KeyMismatch { cert: files.cert.clone(), key: files.key.clone(), source }
-        })?;
+        let key =
+            PrivateKeyDer::from_pem_file(&files.key).map_err(|error| pem_error(&files.key, "a private key", error))?;
+        let key =
+            CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| key_error(files, &error))?;
         let Facts { names, addresses, expires_at } = facts;
         Ok(Self { key: Arc::new(key), names, addresses, expires_at })
     }
@@ -70,13 +74,32 @@ impl Certificate {
 /// # Errors
 /// If the file cannot be read, or has none.
 pub(super) fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let read_error = |source| CertificateError::Read { path: path.to_owned(), source };
+    let read_error = |error| pem_error(path, "certificates", error);
     let certificates = CertificateDer::pem_file_iter(path).map_err(read_error)?;
     let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(read_error)?;
     if certificates.is_empty() {
         return Err(CertificateError::Empty { path: path.to_owned() });
     }
     Ok(certificates)
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library adds kinds of errors")]
+fn pem_error(path: &Path, what: &'static str, error: pem::Error) -> CertificateError {
+    let path = path.to_owned();
+    match error {
+        pem::Error::Io(source) => CertificateError::Read { path, source },
+        _ => CertificateError::Pem { path, what },
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library adds kinds of errors")]
+fn key_error(files: &CertificateFiles, error: &rustls::Error) -> CertificateError {
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            CertificateError::KeyMismatch { cert: files.cert.clone(), key: files.key.clone() }
+        }
+        _ => CertificateError::UnsupportedKey { path: files.key.clone() },
+    }
 }
 
 /// What a certificate says about itself.

@@ -36,7 +36,8 @@ pub struct UpstreamTlsOptions {
 }
 
 impl UpstreamTlsOptions {
-    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+    /// Returns all files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let certificate = self.client_certificate.iter().flat_map(|files| [&files.cert, &files.key]);
         self.ca.iter().chain(certificate)
     }
@@ -92,7 +93,7 @@ impl Drop for UpstreamMaterial {
 /// A handshake with a server that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the TLS handshake failed")]
-pub(crate) struct UpstreamHandshakeError(#[source] io::Error);
+pub(crate) struct UpstreamHandshakeError(#[source] pub(crate) io::Error);
 
 impl UpstreamTls {
     pub(crate) fn new(upstream: &str, options: UpstreamTlsOptions, material: UpstreamMaterial) -> Self {
