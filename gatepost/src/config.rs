@@ -160,8 +160,8 @@ impl ConfigSource {
     }
 
     /// Returns the configuration file, if there is one.
-    pub(crate) fn file(&self) -> Option<&Path> {
-        self.file.as_deref()
+    pub(crate) fn file(&self) -> Option<&PathBuf> {
+        self.file.as_ref()
     }
 
     #[expect(clippy::disallowed_methods, reason = "only the configuration reads the environment")]

@@ -1,5 +1,5 @@
 //! The configuration's file is looked at again and again, which also notices a directory that a symbolic link names
-//! from now on, as Kubernetes mounts files.
+//! from now on, as Kubernetes mounts files, and a file that is gone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ async fn watch(reloader: Arc<Reloader>) {
     let mut last = None;
     loop {
         tokio::time::sleep(POLL_INTERVAL).await;
-        let changed = reloader.changed_file();
+        let changed = reloader.changed_files();
         if changed.is_some() && changed == last {
             // The result was logged and reported.
             let _ = reloader.reload().await;

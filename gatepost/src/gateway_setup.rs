@@ -1,9 +1,12 @@
 //! What a gateway is started with, and reloaded with.
 
+use std::path::PathBuf;
+
 use anyhow::anyhow;
 use gatepost_domain::time::Timestamp;
 use gatepost_gateway::{
-    GatewayLimits, GatewayOptions, ListenerOptions, ResolveError, TlsFault, TlsMaterials, UpstreamOptions,
+    GatewayLimits, GatewayOptions, ListenerOptions, ResolveError, TlsFault, TlsMaterials, TlsOptions, UpstreamOptions,
+    UpstreamTlsOptions,
 };
 use gatepost_runtime::error_chain;
 
@@ -39,6 +42,13 @@ fn upstream_options(config: &GatewayConfig) -> Vec<UpstreamOptions> {
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub(crate) struct TlsFaults(pub(crate) Vec<String>);
+
+/// Returns the files of TLS of all listeners and upstreams.
+pub(crate) fn tls_files(config: &GatewayConfig) -> impl Iterator<Item = &PathBuf> {
+    let listeners = config.listeners.iter().filter_map(|listener| listener.options.tls.as_ref());
+    let upstreams = config.upstreams.iter().filter_map(|upstream| upstream.options.tls.as_ref());
+    listeners.flat_map(TlsOptions::files).chain(upstreams.flat_map(UpstreamTlsOptions::files))
+}
 
 /// Reads the files of TLS of all listeners and upstreams. This blocks.
 ///

@@ -1,23 +1,25 @@
 //! The gateway's part of the configuration is taken over while the process runs: whole, or not at all.
 
 mod metrics;
+mod read_files;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
-use gatepost_domain::time::Clock;
-use gatepost_gateway::{Gateway, ListenerOptions};
+use gatepost_domain::time::{Clock, Timestamp};
+use gatepost_gateway::{Gateway, ListenerOptions, TlsMaterials};
 use gatepost_ops::Readiness;
-use gatepost_runtime::{FileStamp, Task, error_chain, run_blocking, spawn};
+use gatepost_runtime::{Task, error_chain, run_blocking, spawn};
 use parking_lot::Mutex;
 use prometheus::Registry;
 
-use crate::config::{ConfigSource, Settings};
-use crate::gateway_setup::{gateway_options, listener_options, read_tls, with_faults_of_files};
+use crate::config::{Config, ConfigErrors, ConfigSource, Settings};
+use crate::gateway_setup::{gateway_options, listener_options, read_tls, tls_files, with_faults_of_files};
 use crate::probes::RoutesWithoutProject;
 use crate::systemd::ServiceManager;
 use metrics::ReloadMetrics;
+use read_files::ReadFiles;
 
 /// Subject of warnings in `/readyz`.
 const SUBJECT: &str = "configuration";
@@ -35,8 +37,8 @@ pub(crate) struct Reloader {
     metrics: ReloadMetrics,
     /// Names of the listeners that were removed although systemd keeps their sockets open.
     left_sockets: Mutex<BTreeSet<String>>,
-    /// The file as it was when it was last read.
-    read: Mutex<Option<FileStamp>>,
+    /// The file as it was when it was last read; after a reload that was refused, also the files of TLS that it names.
+    read: Mutex<ReadFiles>,
     /// Held by one reload at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -71,7 +73,7 @@ impl Reloader {
     pub(crate) fn new(context: ReloadContext, registry: &Registry) -> prometheus::Result<Self> {
         let ReloadContext { source, started_with, gateway, routes_without_project, clock, readiness, service_manager } =
             context;
-        let read = Mutex::new(source.file().and_then(FileStamp::of));
+        let read = Mutex::new(ReadFiles::look_at(source.file()));
         let (metrics, turn) = (ReloadMetrics::register(registry, clock.now())?, tokio::sync::Mutex::default());
         let left_sockets = Mutex::default();
         Ok(Self {
@@ -114,19 +116,21 @@ impl Reloader {
     }
 
     async fn take_over(&self) -> anyhow::Result<Reloaded> {
-        *self.read.lock() = self.look_at_file();
+        *self.read.lock() = ReadFiles::look_at(self.source.file());
         let (source, now) = (self.source.clone(), self.clock.now());
         let reading = run_blocking(Task::Reload, move || {
-            let config = source.load().map_err(|errors| with_faults_of_files(errors, now))?;
-            let tls = read_tls(&config.gateway, now);
-            anyhow::Ok((config, tls))
+            let loaded = source.load();
+            let config = loaded.as_ref().map_or_else(ConfigErrors::rest, Some);
+            let files = ReadFiles::look_at(config.into_iter().flat_map(|config| tls_files(&config.gateway)));
+            (read(loaded, now), files)
         });
-        let (config, tls) = reading.await.map_err(|_| anyhow!("reading the configuration has panicked"))??;
+        let (result, files) = reading.await.map_err(|_| anyhow!("reading the configuration has panicked"))?;
+        let (config, tls) = result.inspect_err(|_| self.read.lock().add(files))?;
         if let Some(what) = config.gateway.missing() {
             bail!(what);
         }
         let (listeners, options) = (listener_options(&config.gateway), gateway_options(&config.gateway));
-        let left = self.gateway.reload(&listeners, options, tls?).await?;
+        let left = self.gateway.reload(&listeners, options, tls).await?;
         self.routes_without_project.set(&config.gateway);
         let mut need_restart = self.started_with.changes_that_need_restart(&config.settings);
         need_restart.extend(self.removals_of_sockets(left, &listeners));
@@ -147,12 +151,14 @@ impl Reloader {
         left_sockets.iter().map(describe).collect()
     }
 
-    /// Returns what the file looks like, if it has changed since it was read.
-    pub(crate) fn changed_file(&self) -> Option<FileStamp> {
-        self.look_at_file().filter(|now| Some(*now) != *self.read.lock())
+    /// Returns what the files look like, if one has changed since it was read.
+    pub(crate) fn changed_files(&self) -> Option<ReadFiles> {
+        self.read.lock().changed()
     }
+}
 
-    fn look_at_file(&self) -> Option<FileStamp> {
-        self.source.file().and_then(FileStamp::of)
-    }
+fn read(loaded: Result<Config, ConfigErrors>, now: Timestamp) -> anyhow::Result<(Config, TlsMaterials)> {
+    let config = loaded.map_err(|errors| with_faults_of_files(errors, now))?;
+    let tls = read_tls(&config.gateway, now)?;
+    Ok((config, tls))
 }

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use crate::admin::{Admin, client, create_access_key};
+use crate::certificates::Authority;
 use crate::process::{Gatepost, run};
 use crate::single_process::read_first_access_key;
 
@@ -132,6 +133,43 @@ async fn a_faulty_file_is_refused_whole_and_one_that_needs_a_restart_says_so() {
     assert_eq!(fixture.gatepost.metric("gatepost_config_faulty").await, 0.0);
     assert_eq!(fixture.status("/a").await, 200);
     assert_eq!(fixture.upstreams[0].request_count(), 1, "/a goes to the second upstream");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_configuration_is_taken_over_once_its_certificates_fit() {
+    let fixture = Fixture::start().await;
+    let authority = Authority::create(fixture.directory.path(), "ca");
+    let files = authority.issue("server", &["a.example.com"]);
+    let good = fs::read(&files.cert).unwrap();
+    fs::write(&files.cert, "no certificate").unwrap();
+    let listener = format!(
+        "[gateway]\nlisten = \"{}\"\n[[gateway.listener]]\naddress = \"127.0.0.1:{}\"\n[gateway.listener.tls]\n\
+         certificates = [{}]\n",
+        fixture.gatepost.gateway.unwrap(),
+        free_port(),
+        files.toml()
+    );
+    write(fixture.directory.path(), &(listener + &configuration(&fixture.upstreams, ["two", "two", "two"])));
+    let (code, text) = fixture.reload(&["--wait"]);
+    assert!(code == Some(1) && text.contains("server.pem: has no certificate"), "{text}");
+    fs::write(&files.cert, good).unwrap();
+    fixture.gatepost.await_log("the configuration was reloaded").await;
+    assert_eq!(fixture.gatepost.metric("gatepost_config_faulty").await, 0.0);
+    assert!(!fixture.gatepost.readiness().await.1.contains("not in use"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_that_is_gone_is_reported_until_it_is_there_again() {
+    let fixture = Fixture::start().await;
+    let file = fixture.directory.path().join("gatepost.toml");
+    let text = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    fixture.gatepost.await_log("gatepost.toml: cannot be read").await;
+    assert_eq!(fixture.gatepost.metric("gatepost_config_faulty").await, 1.0);
+    assert_eq!(fixture.status("/a").await, 200, "the old configuration stays");
+    fs::write(&file, text).unwrap();
+    fixture.gatepost.await_log("the configuration was reloaded").await;
+    assert_eq!(fixture.gatepost.metric("gatepost_config_faulty").await, 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
