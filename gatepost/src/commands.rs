@@ -50,7 +50,7 @@ fn load_with_warnings(options: &Options) -> anyhow::Result<Config> {
 
 fn print_warnings(config: &Config) {
     for warning in &config.warnings {
-        output::print_error_line(warning);
+        output::print_error_line(&format!("warning: {warning}"));
     }
 }
 

@@ -135,7 +135,7 @@ impl LineBuffer {
         self.push_escaped(",\"route\":", line.route);
         self.push_number(",\"status\":", line.status.into());
         self.push_unescaped(",\"outcome\":\"", Some(line.outcome));
-        self.push_unescaped("\",\"reason\":\"", Some(line.reason));
+        self.push_unescaped("\",\"reason\":\"", Some(line.reason).filter(|reason| !reason.is_empty()));
         self.push_unescaped("\",\"key_id\":\"", line.key_id);
         self.push_unescaped("\",\"project_id\":\"", line.project_id);
         self.push_unescaped("\",\"source\":\"", line.source);
@@ -176,8 +176,11 @@ impl LineBuffer {
         }
     }
 
-    /// Appends a value from outside.
+    /// Appends a value from outside, if there is one.
     fn push_escaped(&mut self, before: &'static str, text: &str) {
+        if text.is_empty() {
+            return;
+        }
         self.bytes.extend_from_slice(before.as_bytes());
         // Writing to memory does not fail.
         let _ = serde_json::to_writer(&mut self.bytes, text);
@@ -285,7 +288,7 @@ mod tests {
             route: "/",
             status: 200,
             outcome: "permitted",
-            reason: "",
+            reason: "closed",
             key_id: Some("key_1"),
             project_id: Some("p1"),
             source: Some("cache"),
@@ -313,7 +316,7 @@ mod tests {
             "timestamp": "2026-11-23T10:00:00.042Z", "level": "INFO", "request_id": "req_1",
             "trace_id": "0af7651916cd43dd8448eb211c80319c", "client": "2001:db8::1", "protocol": "HTTP/1.1",
             "method": "GET", "path": "/v1/items/42", "route": "/", "status": 200, "outcome": "permitted",
-            "reason": "", "key_id": "key_1", "project_id": "p1", "source": "cache", "upstream": "127.0.0.1:3000",
+            "reason": "closed", "key_id": "key_1", "project_id": "p1", "source": "cache", "upstream": "127.0.0.1:3000",
             "tls_version": "1.3", "sni": "api.example.com", "bytes_received": 7, "bytes_sent": 5, "duration_us": 300,
             "upstream_us": 200, "target": "gatepost::access",
         });
@@ -329,13 +332,16 @@ mod tests {
             tls_version: None,
             sni: None,
             upstream_us: None,
+            path: "",
+            route: "",
+            reason: "",
             ..line()
         };
         let rendered = render_json(&mut text, &nothing);
         let absent =
             ["trace_id", "client", "protocol", "key_id", "project_id", "source", "upstream", "tls_version", "sni"];
         assert_eq!(absent.map(|name| rendered.get(name)), [None; 9]);
-        assert_eq!(rendered.get("upstream_us"), None);
+        assert_eq!(["path", "route", "reason", "upstream_us"].map(|name| rendered.get(name)), [None; 4]);
         assert_eq!(rendered["duration_us"], 300);
     }
 
