@@ -106,16 +106,20 @@ async fn only_a_valid_certificate_of_the_configured_name_and_authority_is_accept
         assert!(gatepost.metric(&name).await >= 2.0, "{name}");
     }
     assert_eq!(gatepost.terminate(), Some(0));
-    let log = gatepost.log().join("\n");
+    check_reasons(&gatepost.log());
+}
+
+/// Checks that the access log says what is to be mended.
+fn check_reasons(log: &[String]) {
     for (path, reason) in [
         ("/wrong-name", "the certificate of the server does not have the configured name"),
         ("/wrong-ca", "the certificate of the server comes from an unknown authority"),
         ("/expired", "the certificate of the server has expired"),
         ("/no-certificate", "the server requires a certificate"),
     ] {
-        let of_path = log.lines().filter(|line| line.contains(&format!("\"path\":\"{path}\"")));
+        let of_path = log.iter().filter(|line| line.contains(&format!("\"path\":\"{path}\""))).collect::<Vec<_>>();
         let reason = format!("\"reason\":\"{reason}\"");
-        assert!(of_path.clone().all(|line| line.contains(&reason)), "{:?}", of_path.collect::<Vec<_>>());
+        assert!(!of_path.is_empty() && of_path.iter().all(|line| line.contains(&reason)), "{path}: {of_path:?}");
     }
 }
 
