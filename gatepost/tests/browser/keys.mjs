@@ -119,7 +119,7 @@ test("search finds a key by what people know of it, and keeps values out of addr
     await visitor.go(`/projects/${ids.projects}/keys`);
     await visitor.page.keyboard.press("/");
     await visitor.page.keyboard.type(text);
-    await visitor.page.keyboard.press("Enter");
+    await visitor.leave(() => visitor.page.keyboard.press("Enter"));
     // Searching for a whole value leads to the key itself.
     await visitor.page.getByText("Findable").first().waitFor();
   }
@@ -134,7 +134,7 @@ test("search in a project finds a key by its parts and by its value", async () =
   for (const text of [created.key, created.id, "its proj", "customer-98"]) {
     await visitor.go(`/projects/${ids.projects}/keys`);
     await visitor.page.getByLabel("Search keys").fill(text);
-    await visitor.page.keyboard.press("Enter");
+    await visitor.leave(() => visitor.page.keyboard.press("Enter"));
     await visitor.page.getByText("In its project").first().waitFor();
   }
   await visitor.close();

@@ -161,6 +161,13 @@ class Visitor {
     return this.page.goto(path.startsWith("http") ? path : `${ORIGIN}/dashboard${path}`);
   }
 
+  // Does what leads to another page, and waits for that page: the one that is left may have the same texts.
+  async leave(action) {
+    const left = this.page.url();
+    await action();
+    await this.page.waitForURL((url) => url.href !== left);
+  }
+
   // Opens a page, and waits until it is followed.
   async follow(path) {
     const stream = this.page.waitForResponse((response) => response.url().includes("/dashboard/live/"));
