@@ -38,6 +38,7 @@ pub use use_cases::import::{ImportOptions, ImportOutcome, ImportRow, Importer, N
 pub use use_cases::import_run::{ImportFault, ImportProgress, MAX_IMPORT_FAULTS, NumberedRow};
 pub use use_cases::long_response::LongResponse;
 pub use use_cases::operator::{AccountOutcome, CreatedAccessKey, NewAccessKey, OperatorSignInLink};
+pub use use_cases::operator_access_keys::{AccessKeyState, LastAdminKey, OperatorAccessKey, OperatorAccessKeys};
 pub use use_cases::pagination::{ListPage, MAX_LIMIT, MAX_OFFSET, PAGE_SIZE, PageRequest, Rest, Selection};
 pub use use_cases::patch::Patch;
 pub use use_cases::projects::{ACTIVE_PROJECTS, NewProject, ProjectChange, ProjectFilter};

@@ -17,6 +17,7 @@ pub(crate) mod import;
 pub(crate) mod import_run;
 pub(crate) mod long_response;
 pub(crate) mod operator;
+pub(crate) mod operator_access_keys;
 pub(crate) mod pagination;
 pub(crate) mod patch;
 pub(crate) mod projects;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod access_keys;
 mod ages;
 mod resources;
 mod suggestions;
@@ -9,10 +10,10 @@ use std::path::PathBuf;
 
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use gatepost_admin::FileFormat;
-use gatepost_domain::record::Role;
 
 use crate::admin_url::AdminUrl;
 use crate::config::{ConfigSource, Overrides};
+pub(crate) use access_keys::{AccessKeyCommand, AccessKeyOptions, CreateAccessKey, Output};
 pub(crate) use resources::{
     ClientOptions, EventCommand, EventListOptions, EventOptions, GatewayCommand, GatewayOptions, KeyCommand,
     KeyListOptions, KeyMemberOptions, KeyOptions, KeyUpdateOptions, ListOptions, NewKeyOptions, NewProjectOptions,
@@ -146,7 +147,7 @@ pub(crate) enum Command {
     Webhook(WebhookOptions),
     /// Show who changed what, through the admin API
     Event(EventOptions),
-    /// Manage access keys, the credentials of the admin API
+    /// Manage access keys, the credentials of the admin API, directly in the store: it needs no access key
     AccessKey(AccessKeyOptions),
     /// Import keys from a file. Rows have the members of a create request, and the value (key) or its SHA-256 (sha256)
     /// in hex or base64. Run it again to resume: no key is imported twice
@@ -291,60 +292,6 @@ pub(crate) struct CheckOptions {
     /// Skip what needs a network: the store on Redis, upstream host names
     #[arg(long)]
     pub(crate) offline: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct AccessKeyOptions {
-    #[command(subcommand)]
-    pub(crate) command: AccessKeyCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AccessKeyCommand {
-    /// Create an access key and print it once. On an empty store this also creates the store
-    Create(CreateAccessKey),
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct CreateAccessKey {
-    /// Account by name or id; created if no account has that name [default: the only account]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) account_name: Option<String>,
-    /// Only project that the key can access [default: all projects of the account]
-    #[arg(long, value_name = "ID")]
-    pub(crate) project: Option<String>,
-    /// Role of the key
-    #[arg(long, value_enum, default_value_t = RoleName::Admin)]
-    pub(crate) role: RoleName,
-    /// Name of the key
-    #[arg(long, default_value = "command line")]
-    pub(crate) name: String,
-    /// Output format
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum RoleName {
-    Admin,
-    User,
-    Viewer,
-}
-
-impl From<RoleName> for Role {
-    fn from(name: RoleName) -> Self {
-        match name {
-            RoleName::Admin => Self::Admin,
-            RoleName::User => Self::User,
-            RoleName::Viewer => Self::Viewer,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Output {
-    Text,
-    Json,
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use gatepost_control_plane::{NewAccessKey, PurgeReport};
+use gatepost_control_plane::{LastAdminKey, NewAccessKey, PurgeReport};
 use gatepost_runtime::{Task, error_chain, spawn, supervise};
 use gatepost_store::{Format, StoreUpgrade};
 use serde::{Deserialize, Serialize};
@@ -22,11 +22,13 @@ use crate::dashboard_url::SignInLink;
 use crate::import::{ImportReport, ImportRequest};
 pub(crate) use executor::{Executor, StoreAccess};
 pub(crate) use location::SocketLocation;
-pub(crate) use message::{ACCOUNT_ADDED, CreatedAccessKey};
+pub(crate) use message::{ACCOUNT_ADDED, AccessKeyPage, CreatedAccessKey};
 use message::{Request, Response};
 
-/// Maximum size of a request or a response in bytes. Each is one line.
-const MAX_LINE_BYTES: u64 = 16 * 1024;
+/// Maximum size of a request in bytes. It is one line.
+const MAX_REQUEST_BYTES: u64 = 16 * 1024;
+/// Maximum size of a response in bytes. It is one line: a page of access keys is the longest.
+const MAX_RESPONSE_BYTES: u64 = 1024 * 1024;
 /// Timeout of either side for the other: a backup of a large store takes a while.
 const TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -91,9 +93,20 @@ pub(crate) enum Delegation {
     NoProcess,
 }
 
+/// Lists access keys through the process that holds the store. Returns none if there is no such process.
+pub(crate) async fn list_access_keys(
+    directory: &Path,
+    after: Option<&str>,
+    limit: usize,
+) -> anyhow::Result<Option<AccessKeyPage>> {
+    let request = Request::ListAccessKeys { after: after.map(str::to_owned), limit };
+    let page = |response| if let Response::AccessKeys(page) = response { Some(page) } else { None };
+    call(directory, &request, page).await
+}
+
 /// Revokes an access key through the process that holds the store.
-pub(crate) async fn revoke_access_key(directory: &Path, id: &str) -> anyhow::Result<Delegation> {
-    let request = Request::RevokeAccessKey { id: id.to_owned() };
+pub(crate) async fn revoke_access_key(directory: &Path, id: &str, last: LastAdminKey) -> anyhow::Result<Delegation> {
+    let request = Request::RevokeAccessKey { id: id.to_owned(), allow_last: last == LastAdminKey::Revocable };
     let done = |response| matches!(response, Response::Revoked).then_some(Delegation::Done);
     Ok(call(directory, &request, done).await?.unwrap_or(Delegation::NoProcess))
 }
@@ -126,6 +139,7 @@ pub(crate) async fn purge(
             Some(PurgeReport { api_keys: api_keys.into(), access_keys: access_keys.into() })
         }
         Response::Created(_)
+        | Response::AccessKeys(_)
         | Response::Revoked
         | Response::SignInLink(_)
         | Response::BackedUp { .. }
@@ -144,6 +158,7 @@ pub(crate) async fn upgrade(directory: &Path, to: Format) -> anyhow::Result<Opti
             Some(StoreUpgrade { checked, rewritten, unreadable, unreadable_ids, counted })
         }
         Response::Created(_)
+        | Response::AccessKeys(_)
         | Response::Revoked
         | Response::SignInLink(_)
         | Response::BackedUp { .. }
@@ -203,7 +218,7 @@ async fn send_request(location: &SocketLocation, request: &Request) -> anyhow::R
     let Ok(mut stream) = location.connect().await else { return Ok(None) };
     let exchange = async {
         write_line(&mut stream, request).await?;
-        read_line::<Response>(&mut stream).await
+        read_line::<Response>(&mut stream, MAX_RESPONSE_BYTES).await
     };
     tokio::time::timeout(TIMEOUT, exchange)
         .await
@@ -212,7 +227,7 @@ async fn send_request(location: &SocketLocation, request: &Request) -> anyhow::R
 }
 
 async fn serve_connection(mut stream: UnixStream, executor: Executor) {
-    let response = match read_line::<Request>(&mut stream).await {
+    let response = match read_line::<Request>(&mut stream, MAX_REQUEST_BYTES).await {
         Ok(request) => {
             executor.run(request).await.unwrap_or_else(|error| Response::Failed(error_chain(error.as_ref())))
         }
@@ -223,9 +238,9 @@ async fn serve_connection(mut stream: UnixStream, executor: Executor) {
     }
 }
 
-async fn read_line<T: for<'a> Deserialize<'a>>(stream: &mut UnixStream) -> anyhow::Result<T> {
+async fn read_line<T: for<'a> Deserialize<'a>>(stream: &mut UnixStream, max_bytes: u64) -> anyhow::Result<T> {
     let mut line = String::new();
-    BufReader::new(stream.take(MAX_LINE_BYTES)).read_line(&mut line).await?;
+    BufReader::new(stream.take(max_bytes)).read_line(&mut line).await?;
     Ok(serde_json::from_str(&line)?)
 }
 

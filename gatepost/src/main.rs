@@ -26,6 +26,7 @@ mod self_signed;
 mod signals;
 mod store;
 mod systemd;
+mod table;
 
 use std::process::ExitCode;
 

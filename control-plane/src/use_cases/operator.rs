@@ -12,7 +12,7 @@ use crate::commit::{Committed, Initiator};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result};
 use crate::pager::Pager;
-use crate::update::{Edit, retry_while_contended};
+use crate::update::retry_while_contended;
 
 /// The name of the account that is created with the first access key of a store.
 const FIRST_ACCOUNT: &str = "default";
@@ -104,22 +104,6 @@ impl ControlPlane {
         })
     }
 
-    /// Revokes an access key, unless it is revoked already.
-    pub async fn revoke_access_key(&self, id: &str) -> Result<()> {
-        let not_found = || Failure::refused(ErrorCode::NotFound, "there is no such access key");
-        let id = AccessKeyId::parse(id).map_err(|_| not_found())?;
-        let read = || async { self.store.home(id.partition()).access_key(&id).await?.ok_or_else(not_found) };
-        let edit = |found: &AccessKey| {
-            Ok(match found.status {
-                Status::Inactive => Edit::Unchanged,
-                Status::Active => {
-                    Edit::replace(Action::AccessKeyDeleted, AccessKey { status: Status::Inactive, ..found.clone() })
-                }
-            })
-        };
-        self.update(Initiator::Operator, read, edit).await.map(drop)
-    }
-
     /// Returns whether any access key is active: without one, nobody can call the admin API.
     pub async fn has_access_keys(&self) -> Result<bool> {
         for account in self.active_accounts().await? {
@@ -162,14 +146,13 @@ impl ControlPlane {
     }
 
     async fn oldest_admin_access_key(&self) -> Result<AccessKey> {
-        let now = self.now();
         for account in self.active_accounts().await? {
             let id = &account.id;
             let read = |after: String, limit| async move {
                 self.store.home(id.partition()).access_keys(id, &after, limit).await
             };
             let all = Pager::new(MAX_PAGE, read).read_all().await?.into_iter().map(|(_, found)| found.record);
-            let admins = all.filter(|key| key.is_usable(now) && key.role == Role::Admin && key.project.is_none());
+            let admins = all.filter(|key| self.is_admin_of_account(key));
             if let Some(oldest) = admins.min_by_key(|key| key.stamps.created_at) {
                 return Ok(oldest);
             }
@@ -231,10 +214,14 @@ impl ControlPlane {
     }
 
     async fn active_accounts(&self) -> Result<Vec<Account>> {
+        let all = self.all_accounts().await?.into_iter();
+        Ok(all.filter(|account| account.status == Status::Active).collect())
+    }
+
+    pub(super) async fn all_accounts(&self) -> Result<Vec<Account>> {
         let read = |after: String, limit| async move { self.store.single_cell().accounts(&after, limit).await };
         let all = Pager::new(MAX_PAGE, read).read_all().await?;
-        let accounts = all.into_iter().map(|(_, found)| found.record);
-        Ok(accounts.filter(|account| account.status == Status::Active).collect())
+        Ok(all.into_iter().map(|(_, found)| found.record).collect())
     }
 
     async fn find_project(&self, named: Option<&str>, account: &AccountId) -> Result<Option<ProjectId>> {

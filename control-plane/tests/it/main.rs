@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod fixture;
+mod operator_access_keys;
 mod partitions;
 mod request_context;

@@ -16,7 +16,8 @@ use crate::cli::{
     ClientOptions, EventCommand, EventListOptions, EventOptions, GatewayCommand, KeyOptions, NewProjectOptions,
     Options, ProjectCommand, ProjectOptions, WebhookOptions,
 };
-use printer::{Collection, Column, Printer};
+use crate::table::Column;
+use printer::{Collection, Printer};
 
 const PROJECTS: Collection = Collection {
     path: "/projects",

@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gatepost_control_plane::{ControlPlane, NewAccessKey, PurgeReport, RunMode};
+use gatepost_control_plane::{ControlPlane, LastAdminKey, NewAccessKey, PurgeReport, RunMode};
 use gatepost_domain::record::Role;
 use gatepost_store::{Format, Store, StoreUpgrade};
 use indicatif::ProgressBar;
 
-use super::message::{Request, Response};
+use super::message::{AccessKeyPage, Request, Response};
 use crate::dashboard_url::{self, DashboardUrl};
 use crate::import;
 use crate::reload::{self, Reloader};
+
+/// Maximum number of access keys in a response.
+pub(super) const ACCESS_KEY_PAGE: usize = 100;
 
 /// What commands are executed with.
 #[derive(Clone)]
@@ -45,8 +48,13 @@ impl Executor {
                 let new = NewAccessKey { account_name, project, role, name };
                 Ok(Response::Created(self.control_plane()?.create_access_key(new).await?.into()))
             }
-            Request::RevokeAccessKey { id } => {
-                self.control_plane()?.revoke_access_key(&id).await?;
+            Request::ListAccessKeys { after, limit } => {
+                let listed = self.control_plane()?.operator_access_keys(after.as_deref(), limit.min(ACCESS_KEY_PAGE));
+                Ok(Response::AccessKeys(AccessKeyPage::new(listed.await?)?))
+            }
+            Request::RevokeAccessKey { id, allow_last } => {
+                let last = if allow_last { LastAdminKey::Revocable } else { LastAdminKey::Protected };
+                self.control_plane()?.revoke_access_key(&id, last).await?;
                 Ok(Response::Revoked)
             }
             Request::CreateSignInLink { access_key } => {

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use gatepost_control_plane::{AccountOutcome, Tally};
+use gatepost_control_plane::{AccountOutcome, OperatorAccessKeys, Tally};
+use gatepost_wire::AccessKeyResource;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::dashboard_url::SignInLink;
 use crate::import::{ImportReport, ImportRequest};
@@ -14,19 +16,44 @@ pub(crate) const ACCOUNT_ADDED: &str = "added";
 /// Request of the command line.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
-    CreateAccessKey { account_name: Option<String>, project: Option<String>, role: String, name: String },
-    RevokeAccessKey { id: String },
-    CreateSignInLink { access_key: Option<String> },
-    Backup { file: PathBuf },
+    CreateAccessKey {
+        account_name: Option<String>,
+        project: Option<String>,
+        role: String,
+        name: String,
+    },
+    ListAccessKeys {
+        after: Option<String>,
+        limit: usize,
+    },
+    RevokeAccessKey {
+        id: String,
+        #[serde(default)]
+        allow_last: bool,
+    },
+    CreateSignInLink {
+        access_key: Option<String>,
+    },
+    Backup {
+        file: PathBuf,
+    },
     Import(ImportRequest),
-    Purge { inactive_for_s: u64, dry_run: bool },
-    UpgradeStore { format: u32 },
-    Reload { wait: bool },
+    Purge {
+        inactive_for_s: u64,
+        dry_run: bool,
+    },
+    UpgradeStore {
+        format: u32,
+    },
+    Reload {
+        wait: bool,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
 pub(super) enum Response {
     Created(CreatedAccessKey),
+    AccessKeys(AccessKeyPage),
     Revoked,
     SignInLink(SignInLink),
     BackedUp {
@@ -85,6 +112,27 @@ pub(crate) struct CreatedAccessKey {
     /// Other accounts, for the warning that the account was created in addition to them. It is not printed as JSON.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) other_accounts: String,
+}
+
+/// Access keys, each as the command line prints it, and the cursor of those after them.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct AccessKeyPage {
+    pub(crate) rows: Vec<Value>,
+    pub(crate) next: Option<String>,
+}
+
+impl AccessKeyPage {
+    /// Builds the rows: the members of an access key in the admin API, and whether it is accepted.
+    pub(crate) fn new(listed: OperatorAccessKeys) -> serde_json::Result<Self> {
+        let rows = listed.access_keys.into_iter().map(|listed| {
+            let mut row =
+                serde_json::to_value(AccessKeyResource::new(&listed.access_key, listed.access_key.id.as_str()))?;
+            row["accountName"] = listed.account_name.into();
+            row["state"] = listed.state.as_str().into();
+            Ok(row)
+        });
+        Ok(Self { rows: rows.collect::<serde_json::Result<_>>()?, next: listed.next })
+    }
 }
 
 impl From<gatepost_control_plane::CreatedAccessKey> for CreatedAccessKey {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
+mod access_keys;
 mod access_log;
 mod acl;
 mod admin;

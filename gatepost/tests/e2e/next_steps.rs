@@ -27,6 +27,8 @@ fn a_command_that_cannot_work_creates_no_store() {
         (&["up"][..], 2, &["no upstream is configured: use --upstream"][..]),
         (&["up", "--upstream", "ftp://a"], 1, &["write HOST:PORT; for https, add [gateway.upstream.NAME.tls]"]),
         (&["access-key", "create", "--project", "prj_00x"], 1, &missing),
+        (&["access-key", "list"], 1, &missing),
+        (&["access-key", "revoke", "ak_00x"], 1, &missing),
         (&["dashboard"], 1, &missing),
         (&["backup", "copy.redb"], 2, &missing),
         (&["purge", "--inactive-for", "1d"], 1, &missing),

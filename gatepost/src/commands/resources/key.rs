@@ -6,13 +6,14 @@ use anyhow::bail;
 use serde_json::{Value, json};
 
 use super::body::Body;
-use super::printer::{Collection, Column, Printer};
+use super::printer::{Collection, Printer};
 use crate::admin_client::AdminError;
 use crate::admin_url::reachable_address;
 use crate::api_request::ApiRequest;
 use crate::cli::{KeyCommand, KeyListOptions, KeyUpdateOptions, NewKeyOptions, Options};
 use crate::commands::UsageError;
 use crate::output;
+use crate::table::Column;
 
 const KEYS: Collection = Collection {
     path: "/api-keys",

@@ -1,11 +1,12 @@
 //! `gatepost webhook`.
 
 use super::body::Body;
-use super::printer::{Collection, Column, Printer};
+use super::printer::{Collection, Printer};
 use crate::api_request::ApiRequest;
 use crate::cli::WebhookCommand;
 use crate::commands::UsageError;
 use crate::output;
+use crate::table::Column;
 
 const WEBHOOKS: Collection = Collection {
     path: "/webhooks",
