@@ -3,6 +3,7 @@
 //! A fuzz target compiles this file and its modules by themselves: they import no other module of the program.
 
 mod environment;
+mod files;
 mod gateway;
 mod header_edits;
 mod https_redirect;
@@ -13,11 +14,11 @@ mod reader;
 mod redirect_faults;
 mod routes;
 mod settings;
+mod store;
 mod trace;
 mod tree;
 mod upstreams;
 
-use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
@@ -31,16 +32,18 @@ use gatepost_limits::OutagePolicy;
 use gatepost_ops::OpsOptions;
 use gatepost_runtime::plain_words;
 use gatepost_store::options::DEFAULT_MAX_ENTRIES;
-use gatepost_store::{AccountLimits, Format, RedisUrl, Replicas, StoreUrl, UnsafeRedis};
+use gatepost_store::{AccountLimits, StoreUrl};
 use gatepost_webhook_client::PrivateNetworks;
 
 use environment::Environment;
 pub(crate) use environment::{ACCESS_KEY_VARIABLE, ADMIN_URL_VARIABLE, MASTER_KEY_VARIABLE};
+pub(crate) use files::{ReadFile, read_file};
 pub(crate) use gateway::GatewayConfig;
 use listen_addresses::{ListenAddress, check_servers};
 use parsers::{ParseSettingError, parse_address, parse_listener_name, parse_origin};
 use reader::{ErrorCollector, Section};
 pub(crate) use settings::Settings;
+pub(crate) use store::StoreConfig;
 use tree::{Node, Value, ValueSource};
 
 /// File that is read by default, if it exists.
@@ -68,18 +71,6 @@ pub(crate) struct Config {
     /// Problems that do not prevent a start.
     pub(crate) warnings: Vec<String>,
     pub(crate) settings: Settings,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct StoreConfig {
-    pub(crate) url: StoreUrl,
-    pub(crate) namespace: String,
-    pub(crate) master_key_file: Option<PathBuf>,
-    pub(crate) unsafe_redis: UnsafeRedis,
-    pub(crate) replicas: Replicas,
-    pub(crate) write_format: Format,
-    /// How long a start waits for the store.
-    pub(crate) start_timeout: Duration,
 }
 
 /// Configuration of the admin API.
@@ -167,19 +158,19 @@ impl ConfigSource {
     #[expect(clippy::disallowed_methods, reason = "only the configuration reads the environment")]
     pub(crate) fn load(&self) -> Result<Config, ConfigErrors> {
         let (name, text) = match self.file() {
-            Some(file) => read_file(file)?,
+            Some(file) => read_configuration(file)?,
             None => (DEFAULT_FILE.to_owned(), String::new()),
         };
-        parse(&name, &text, std::env::vars_os(), &self.overrides)
+        parse(&name, &text, std::env::vars_os(), &self.overrides, &read_file)
     }
 }
 
 /// Builds a configuration from overrides only: neither a file nor the environment changes the demo.
 pub(crate) fn from_overrides(overrides: &Overrides) -> Result<Config, ConfigErrors> {
-    parse(DEFAULT_FILE, "", std::iter::empty(), overrides)
+    parse(DEFAULT_FILE, "", std::iter::empty(), overrides, &read_file)
 }
 
-fn read_file(path: &Path) -> Result<(String, String), ConfigErrors> {
+fn read_configuration(path: &Path) -> Result<(String, String), ConfigErrors> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => Ok((name, text)),
@@ -187,12 +178,13 @@ fn read_file(path: &Path) -> Result<(String, String), ConfigErrors> {
     }
 }
 
-/// Parses the text of a file, and applies the environment and the flags.
+/// Parses the text of a file, and applies the environment and the flags. Reads the files that it names with `files`.
 pub(crate) fn parse(
     name: &str,
     text: &str,
     environment: impl Iterator<Item = (OsString, OsString)>,
     overrides: &Overrides,
+    files: ReadFile<'_>,
 ) -> Result<Config, ConfigErrors> {
     let mut root = Node::parse(name, text).map_err(|error| ConfigErrors::from(error.to_string()))?;
     let environment = Environment::read(environment);
@@ -205,7 +197,7 @@ pub(crate) fn parse(
     }
     let errors = ErrorCollector::default();
     let settings = Settings::of(&root);
-    let config = read_config(Section::root(root, &errors));
+    let config = read_config(Section::root(root, &errors), files);
     let (errors, warnings) = errors.into_lists();
     let errors = [environment.errors, errors].concat();
     let warnings = [unrecognised_variables(&environment.unrecognised_variables), warnings].concat();
@@ -222,11 +214,11 @@ fn unrecognised_variables(names: &[String]) -> Vec<String> {
     if names.is_empty() { Vec::new() } else { vec![warning] }
 }
 
-fn read_config(mut root: Section<'_>) -> Config {
+fn read_config(mut root: Section<'_>, files: ReadFile<'_>) -> Config {
     let (admin, ops) = (root.section("control_plane"), root.section("ops"));
     let sources = [admin.source_of("listen"), ops.source_of("listen")];
     let config = Config {
-        store: read_store(root.section("store")),
+        store: store::read(root.section("store"), files),
         account_bounds: read_account_bounds(root.section("accounts")),
         gateway: gateway::read(root.section("gateway")),
         control_plane: read_control_plane(admin),
@@ -259,42 +251,6 @@ fn check_listen_addresses(config: &Config, [admin, ops]: &[ValueSource; 2], root
         StoreUrl::Redis(_) => check_servers(&listeners, &[ops], root),
         StoreUrl::Embedded(_) | StoreUrl::Memory => check_servers(&listeners, &[admin, ops], root),
     }
-}
-
-fn read_store(mut section: Section<'_>) -> StoreConfig {
-    let url = section.parsed("url", StoreUrl::Embedded("./gatepost-data".into()), StoreUrl::parse);
-    let replicas = u64::from(matches!(url, StoreUrl::Redis(RedisUrl::Sentinel { .. })));
-    let config = StoreConfig {
-        url,
-        namespace: section.parsed("namespace", "gp".to_owned(), parse_namespace),
-        master_key_file: section.optional("master_key_file", |text| Ok::<_, Infallible>(PathBuf::from(text))),
-        unsafe_redis: section.choice(
-            "allow_unsafe_redis",
-            UnsafeRedis::Refused,
-            UnsafeRedis::Allowed,
-            UnsafeRedis::Refused,
-        ),
-        replicas: Replicas {
-            count: u32::try_from(section.number("replicas", replicas, 0, 100)).unwrap_or(u32::MAX),
-            timeout: Duration::from_millis(section.number("replica_wait_ms", 1000, 1, 30_000)),
-        },
-        write_format: read_write_format(&mut section),
-        start_timeout: Duration::from_millis(section.number("start_timeout_ms", 60_000, 0, 3_600_000)),
-    };
-    section.reject_unknown_keys();
-    config
-}
-
-fn read_write_format(section: &mut Section<'_>) -> Format {
-    let (first, latest) = (u64::from(Format::FIRST.number()), u64::from(Format::LATEST.number()));
-    let number = u32::try_from(section.number("write_format", latest, first, latest)).ok();
-    number.and_then(Format::new).unwrap_or(Format::LATEST)
-}
-
-fn parse_namespace(text: &str) -> Result<String, ParseSettingError> {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    let is_name = is_plain && (1..=32).contains(&text.len());
-    if is_name { Ok(text.to_owned()) } else { Err(ParseSettingError::Namespace) }
 }
 
 fn read_account_bounds(mut section: Section<'_>) -> AccountLimits {

@@ -29,6 +29,7 @@ fn store_options(config: &Config, clock: &Arc<dyn Clock>) -> StoreOptions {
     let store = &config.store;
     StoreOptions {
         url: store.url.clone(),
+        redis_access: store.redis_access.clone(),
         namespace: store.namespace.clone(),
         unsafe_redis: store.unsafe_redis,
         replicas: store.replicas,

@@ -39,6 +39,7 @@ mod records;
 mod recoveries;
 mod recovery_job;
 mod redis;
+mod redis_access;
 mod schema;
 mod sealed_secrets;
 mod store;
@@ -78,6 +79,7 @@ pub use recovery_job::{
     NewRecovery, RecoverablePage, RecoveredKinds, RecoveryCreation, RecoveryFilter, RecoveryJob, RecoveryPace,
     RunningRecovery,
 };
+pub use redis_access::{RedisAccess, RedisTls, RedisTlsError, SentinelLogin};
 pub use schema::UnknownFields;
 pub use store::Store;
 pub use stored_response::{ResponseClaim, ResponseClaimToken};

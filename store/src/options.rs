@@ -8,6 +8,7 @@ use gatepost_domain::time::Clock;
 
 use crate::account_resources::AccountLimits;
 use crate::format::Format;
+use crate::redis_access::RedisAccess;
 use crate::url::StoreUrl;
 
 /// Options for opening a store.
@@ -15,6 +16,8 @@ use crate::url::StoreUrl;
 pub struct StoreOptions {
     /// Backend and address.
     pub url: StoreUrl,
+    /// Credentials and certificates for Redis, besides those of the URL.
+    pub redis_access: RedisAccess,
     /// Hash tag of all keys of this store on Redis, so that several stores can share one server.
     pub namespace: String,
     /// What to do about Redis settings that can lose acknowledged writes.
@@ -38,6 +41,7 @@ impl StoreOptions {
     pub fn new(url: StoreUrl, clock: Arc<dyn Clock>) -> Self {
         Self {
             url,
+            redis_access: RedisAccess::default(),
             namespace: "gp".to_owned(),
             unsafe_redis: UnsafeRedis::Refused,
             replicas: Replicas::NONE,

@@ -19,6 +19,7 @@ mod reply;
 mod script_text;
 mod scripts;
 mod settings;
+mod tls_errors;
 mod topology;
 mod unreplicated_log;
 

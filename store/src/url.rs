@@ -62,6 +62,23 @@ impl StoreUrl {
 }
 
 impl RedisUrl {
+    /// Returns whether connections use TLS.
+    pub fn uses_tls(&self) -> bool {
+        self.first_server().starts_with("rediss:")
+    }
+
+    /// Returns whether the URL has a password for the servers.
+    pub fn has_password(&self) -> bool {
+        ::url::Url::parse(self.first_server()).is_ok_and(|url| url.password().is_some())
+    }
+
+    fn first_server(&self) -> &str {
+        match self {
+            RedisUrl::Standalone(server) | RedisUrl::Sentinel { server, .. } => server,
+            RedisUrl::Cluster(servers) => servers.first().map_or("", String::as_str),
+        }
+    }
+
     fn parse(text: &str) -> Result<Self, ParseStoreUrlError> {
         let (scheme, rest) = text.split_once("://").ok_or_else(|| ParseStoreUrlError("not a URL".to_owned()))?;
         let (tls, kind) = match scheme.split_once('+') {
@@ -99,7 +116,7 @@ impl<'a> Servers<'a> {
         Ok(Self { tls, credentials, hosts, path })
     }
 
-    /// The credentials are those of the servers; sentinels are queried without credentials.
+    /// The credentials are those of the servers; the login at the sentinels is a setting of its own.
     fn sentinel(self) -> Result<RedisUrl, ParseStoreUrlError> {
         if self.path.is_empty() || self.path.contains(['/', '?', '#']) {
             return Err(ParseStoreUrlError("the URL does not name the master: add /MASTER".to_owned()));

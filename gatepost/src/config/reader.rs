@@ -2,6 +2,7 @@
 //! are errors too.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::time::Duration;
@@ -38,6 +39,14 @@ impl ErrorCollector {
 pub(super) const MAX_MS: u64 = 24 * 3600 * 1000;
 /// Maximum of all limits of a body: 1 TiB.
 pub(super) const MAX_BODY_BYTES: u64 = 1 << 40;
+
+/// Which of two keys is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Chosen {
+    First,
+    Second,
+    Neither,
+}
 
 /// Table of the configuration that is being read.
 pub(super) struct Section<'a> {
@@ -267,6 +276,34 @@ impl<'a> Section<'a> {
             let what = format!("unknown key; known keys are {}{hint}", known.join(", "));
             self.errors.add(&node.source, &self.full_key(name), &what);
         }
+    }
+
+    /// Chooses between two keys that exclude each other: the one from the source that overrides the other. The value of
+    /// the other one is not read. If both are in the same source, that is an error.
+    pub(super) fn choose_one(&mut self, first: &'static str, second: &'static str) -> Chosen {
+        let (first_source, second_source) = (self.source_of(first), self.source_of(second));
+        let (first_rank, second_rank) = (first_source.rank(), second_source.rank());
+        let chosen = match first_rank.cmp(&second_rank) {
+            Ordering::Greater => Chosen::First,
+            Ordering::Less => Chosen::Second,
+            Ordering::Equal if first_source == ValueSource::Missing => Chosen::Neither,
+            Ordering::Equal => {
+                self.add_error(&second_source, second, &format!("excludes {first}: set one of them"));
+                Chosen::First
+            }
+        };
+        if chosen != Chosen::First {
+            self.discard(first);
+        }
+        if chosen != Chosen::Second {
+            self.discard(second);
+        }
+        chosen
+    }
+
+    /// Takes a value, or a table, without reading it, and returns where it is.
+    pub(super) fn discard(&mut self, key: &'static str) -> ValueSource {
+        self.take(key).map_or(ValueSource::Missing, |node| node.source)
     }
 
     fn take(&mut self, key: &'static str) -> Option<Node> {

@@ -19,6 +19,18 @@ pub(crate) enum ValueSource {
     Missing,
 }
 
+impl ValueSource {
+    /// Returns how strong the source is: a higher one overrides a lower one.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            ValueSource::Missing => 0,
+            ValueSource::File { .. } => 1,
+            ValueSource::Environment(_) => 2,
+            ValueSource::Flag(_) => 3,
+        }
+    }
+}
+
 impl fmt::Display for ValueSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

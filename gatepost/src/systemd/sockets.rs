@@ -170,7 +170,7 @@ mod tests {
         let text = "[[gateway.listener]]\nname = \"public\"\naddress = \"0.0.0.0:8443\"\n\
                     [[gateway.listener]]\nname = \"inside\"\naddress = \"127.0.0.1:8080\"\n\
                     [gateway.upstream.app]\nservers = [\"127.0.0.1:3000\"]\n";
-        parse("gatepost.toml", text, std::iter::empty(), &Overrides::default()).unwrap()
+        parse("gatepost.toml", text, std::iter::empty(), &Overrides::default(), &crate::config::read_file).unwrap()
     }
 
     /// Returns the places of the sockets with these names and addresses, in order, or the error.

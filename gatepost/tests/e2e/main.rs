@@ -49,6 +49,7 @@ mod process;
 mod process_metrics;
 mod proxy_protocol;
 mod recoveries;
+mod redis_access;
 #[cfg(any(feature = "long", feature = "golden"))]
 mod release;
 mod reload;

@@ -11,11 +11,12 @@ use tokio::time::Instant;
 
 use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::options::{COMMIT_TIMEOUT, CONNECT_TIMEOUT, LOOKUP_TIMEOUT, Replicas};
+use crate::redis_access::RedisAccess;
 use crate::url::RedisUrl;
 
 use super::master_connection::{MasterConnection, MasterDiscovery, RunId, connect_error, store_error};
 use super::scripts;
-use super::topology::{Topology, parse_connection_info};
+use super::topology::{Topology, server_info};
 
 /// Maximum concurrent waits for replicas, each on its own connection; further ones queue.
 const MAX_CONCURRENT_CONFIRMS: usize = 32;
@@ -51,13 +52,18 @@ enum RateLimitConnection {
 
 impl Connections {
     /// Connects. Errors name the address without credentials. Deadline 3 s.
-    pub(super) async fn open(url: &RedisUrl, namespace: &str, replicas: Replicas) -> Result<Self> {
+    pub(super) async fn open(
+        url: &RedisUrl,
+        access: &RedisAccess,
+        namespace: &str,
+        replicas: Replicas,
+    ) -> Result<Self> {
         let to_refused = |error: RedisError| StoreErrorKind::Refused.with_context(url.to_string(), error);
-        let topology = Arc::new(Topology::new(url, namespace).map_err(to_refused)?);
+        let topology = Arc::new(Topology::new(url, access, namespace).map_err(to_refused)?);
         let ops = MasterConnection::new(Arc::clone(&topology), MasterDiscovery::Discover);
         let opening = async {
             ops.send_shared(CONNECT_TIMEOUT, async |connection| cmd("PING").query_async(connection).await).await?;
-            RateLimitConnection::open(url, topology.user()).await
+            RateLimitConnection::open(url, access, topology.user()).await
         };
         let opened = tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|_| {
             Err(StoreErrorKind::Unavailable.with(format!("no reply within {} s", CONNECT_TIMEOUT.as_secs())))
@@ -236,20 +242,23 @@ impl Connections {
 }
 
 impl RateLimitConnection {
-    async fn open(url: &RedisUrl, user: &str) -> Result<Self> {
+    async fn open(url: &RedisUrl, access: &RedisAccess, user: &str) -> Result<Self> {
         let to_error = |error: RedisError| connect_error(&error, user);
         let RedisUrl::Cluster(servers) = url else { return Ok(RateLimitConnection::Shared) };
         let servers = servers
             .iter()
-            .map(|server| parse_connection_info(server))
+            .map(|server| server_info(server, access))
             .collect::<redis::RedisResult<Vec<_>>>()
             .map_err(to_error)?;
         let client = ClusterClientBuilder::new(servers)
             .retries(CLUSTER_RETRIES)
             .connection_timeout(CONNECT_TIMEOUT)
-            .response_timeout(COMMIT_TIMEOUT)
-            .build()
-            .map_err(to_error)?;
+            .response_timeout(COMMIT_TIMEOUT);
+        let client = match &access.tls {
+            Some(tls) => client.certs(tls.to_certificates()),
+            None => client,
+        };
+        let client = client.build().map_err(to_error)?;
         let connection = client.get_async_connection().await.map_err(to_error)?;
         Ok(RateLimitConnection::Cluster(Box::new(connection)))
     }

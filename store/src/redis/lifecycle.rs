@@ -25,7 +25,7 @@ impl Redis {
         options: &StoreOptions,
         rebase_revocation: RebaseRevocation,
     ) -> Result<Self> {
-        let connections = Connections::open(url, &options.namespace, options.replicas).await?;
+        let connections = Connections::open(url, &options.redis_access, &options.namespace, options.replicas).await?;
         let warnings = settings::check(&connections, url, options.unsafe_redis).await?;
         let recovered_run = connections.run_count();
         let inner = Inner {

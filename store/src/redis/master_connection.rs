@@ -15,6 +15,7 @@ use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::options::CONNECT_TIMEOUT;
 
 use super::acl_errors;
+use super::tls_errors;
 use super::topology::Topology;
 
 /// Maximum time without any reply on a shared connection while requests wait. After it the connection is replaced and
@@ -256,7 +257,8 @@ pub(super) fn connect_error(error: &RedisError, user: &str) -> StoreError {
 
 /// Maps an error of the server or the network, for a connection as `user`.
 pub(super) fn store_error(error: &RedisError, user: &str) -> StoreError {
-    match acl_errors::denial_message(error, user) {
+    let message = acl_errors::denial_message(error, user).or_else(|| tls_errors::refusal_message(error));
+    match message {
         Some(message) => StoreErrorKind::Refused.with(message),
         None => classify(error).with(error.clone()),
     }

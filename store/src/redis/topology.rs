@@ -4,15 +4,16 @@
 use futures::stream::{FuturesUnordered, StreamExt};
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
-use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError,
-    RedisResult, TlsMode, Value, cmd,
+    RedisResult, TlsCertificates, TlsMode, Value, cmd,
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::options::CONNECT_TIMEOUT;
+use crate::redis_access::{RedisAccess, RedisTls, SentinelLogin};
 use crate::url::RedisUrl;
 
 /// Time without an acknowledgement after which TCP gives up a connection, so that a silent network failure ends it like
@@ -28,25 +29,34 @@ pub(super) struct Topology {
 
 enum TopologyMode {
     Standalone(ConnectionInfo),
-    Sentinel { sentinels: Vec<ConnectionInfo>, master: String, server: ConnectionInfo },
+    Sentinel(SentinelSettings),
     Cluster { servers: Vec<ConnectionInfo>, tag: String },
+}
+
+/// How the master is found through sentinels.
+struct SentinelSettings {
+    sentinels: Vec<ConnectionInfo>,
+    master: String,
+    /// How servers are connected to; the host is a placeholder.
+    server: ConnectionInfo,
+    certificates: Option<TlsCertificates>,
 }
 
 impl Topology {
     /// Parses the URLs. `namespace` is the hash tag of the store's keys, which determines their slot in a cluster.
-    pub(super) fn new(url: &RedisUrl, namespace: &str) -> RedisResult<Self> {
-        let parse_all =
-            |urls: &[String]| urls.iter().map(|url| parse_connection_info(url)).collect::<RedisResult<Vec<_>>>();
+    pub(super) fn new(url: &RedisUrl, access: &RedisAccess, namespace: &str) -> RedisResult<Self> {
         let mode = match url {
-            RedisUrl::Standalone(url) => TopologyMode::Standalone(parse_connection_info(url)?),
-            RedisUrl::Sentinel { sentinels, master, server } => TopologyMode::Sentinel {
-                sentinels: parse_all(sentinels)?,
+            RedisUrl::Standalone(url) => TopologyMode::Standalone(server_info(url, access)?),
+            RedisUrl::Sentinel { sentinels, master, server } => TopologyMode::Sentinel(SentinelSettings {
+                sentinels: sentinels.iter().map(|url| sentinel_info(url, access)).collect::<RedisResult<_>>()?,
                 master: master.clone(),
-                server: parse_connection_info(server)?,
+                server: server_info(server, access)?,
+                certificates: access.tls.as_ref().map(RedisTls::to_certificates),
+            }),
+            RedisUrl::Cluster(servers) => TopologyMode::Cluster {
+                servers: servers.iter().map(|url| server_info(url, access)).collect::<RedisResult<_>>()?,
+                tag: format!("{{{namespace}}}"),
             },
-            RedisUrl::Cluster(servers) => {
-                TopologyMode::Cluster { servers: parse_all(servers)?, tag: format!("{{{namespace}}}") }
-            }
         };
         Ok(Self { mode, last_master: Mutex::default() })
     }
@@ -54,7 +64,7 @@ impl Topology {
     /// Returns the Redis user of the connections.
     pub(super) fn user(&self) -> &str {
         let server = match &self.mode {
-            TopologyMode::Standalone(server) | TopologyMode::Sentinel { server, .. } => Some(server),
+            TopologyMode::Standalone(server) | TopologyMode::Sentinel(SentinelSettings { server, .. }) => Some(server),
             TopologyMode::Cluster { servers, .. } => servers.first(),
         };
         server.and_then(|server| server.redis_settings().username()).unwrap_or("default")
@@ -79,9 +89,8 @@ impl Topology {
     async fn discover(&self) -> RedisResult<(MultiplexedConnection, ConnectionInfo)> {
         match &self.mode {
             TopologyMode::Standalone(info) => Ok((open(info.clone()).await?, info.clone())),
-            TopologyMode::Sentinel { sentinels, master, server } => {
-                let mut sentinel = Sentinel::build(sentinels.clone())?;
-                let client = sentinel.async_master_for(master, Some(&sentinel_node_info(server))).await?;
+            TopologyMode::Sentinel(settings) => {
+                let client = settings.client()?.async_get_client().await?;
                 let info = client.get_connection_info().clone();
                 Ok((open(info.clone()).await?, info))
             }
@@ -155,22 +164,76 @@ fn resolve_node(queried: &ConnectionInfo, node: Vec<Value>) -> RedisResult<Conne
     }))
 }
 
-/// Returns the connection settings for servers that sentinels report.
-fn sentinel_node_info(server: &ConnectionInfo) -> SentinelNodeConnectionInfo {
-    let node = SentinelNodeConnectionInfo::default()
-        .set_redis_connection_info(server.redis_settings().clone())
-        .set_tcp_settings(server.tcp_settings().clone());
-    match server.addr() {
-        ConnectionAddr::TcpTls { insecure: false, .. } => node.set_tls_mode(TlsMode::Secure),
-        ConnectionAddr::TcpTls { insecure: true, .. } => node.set_tls_mode(TlsMode::Insecure),
-        ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_) | _ => node,
+impl SentinelSettings {
+    fn client(&self) -> RedisResult<SentinelClient> {
+        let addresses = self.sentinels.iter().map(|sentinel| sentinel.addr().clone());
+        let mut builder = SentinelClientBuilder::new(addresses, &self.master, SentinelServerType::Master)?;
+        if let Some(sentinel) = self.sentinels.first() {
+            builder = builder.set_client_to_sentinel_tcp_settings(sentinel.tcp_settings().clone());
+            let login = sentinel.redis_settings();
+            builder = apply(builder, login.username(), SentinelClientBuilder::set_client_to_sentinel_username);
+            builder = apply(builder, login.password(), SentinelClientBuilder::set_client_to_sentinel_password);
+        }
+        let login = self.server.redis_settings();
+        builder = builder
+            .set_client_to_redis_tcp_settings(self.server.tcp_settings().clone())
+            .set_client_to_redis_db(login.db())
+            .set_client_to_redis_protocol(login.protocol());
+        builder = apply(builder, login.username(), SentinelClientBuilder::set_client_to_redis_username);
+        builder = apply(builder, login.password(), SentinelClientBuilder::set_client_to_redis_password);
+        builder = apply(builder, tls_mode(&self.server), SentinelClientBuilder::set_client_to_redis_tls_mode);
+        builder = apply(builder, self.certificates.clone(), SentinelClientBuilder::set_client_to_redis_certificates);
+        builder.build()
     }
 }
 
-/// Parses the URL of one server.
-pub(super) fn parse_connection_info(url: &str) -> RedisResult<ConnectionInfo> {
+/// Sets an optional setting.
+fn apply<T>(
+    builder: SentinelClientBuilder,
+    value: Option<T>,
+    set: impl FnOnce(SentinelClientBuilder, T) -> SentinelClientBuilder,
+) -> SentinelClientBuilder {
+    match value {
+        Some(value) => set(builder, value),
+        None => builder,
+    }
+}
+
+fn tls_mode(server: &ConnectionInfo) -> Option<TlsMode> {
+    match server.addr() {
+        ConnectionAddr::TcpTls { insecure: false, .. } => Some(TlsMode::Secure),
+        ConnectionAddr::TcpTls { insecure: true, .. } => Some(TlsMode::Insecure),
+        ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_) | _ => None,
+    }
+}
+
+/// Returns how to connect to a server.
+pub(super) fn server_info(url: &str, access: &RedisAccess) -> RedisResult<ConnectionInfo> {
+    let info = connection_info(url, access)?;
+    let Some(password) = &access.password else { return Ok(info) };
+    let login = info.redis_settings().clone().set_password(password.expose());
+    Ok(info.set_redis_settings(login))
+}
+
+/// Returns how to connect to a sentinel.
+fn sentinel_info(url: &str, access: &RedisAccess) -> RedisResult<ConnectionInfo> {
+    let info = connection_info(url, access)?;
+    let Some(SentinelLogin { user, password }) = &access.sentinels else { return Ok(info) };
+    let login = info.redis_settings().clone().set_password(password.expose());
+    Ok(info.set_redis_settings(match user {
+        Some(user) => login.set_username(user),
+        None => login,
+    }))
+}
+
+/// Parses the URL of one server, and adds the certificates if it has TLS.
+fn connection_info(url: &str, access: &RedisAccess) -> RedisResult<ConnectionInfo> {
     let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(TCP_USER_TIMEOUT);
-    Ok(url.into_connection_info()?.set_tcp_settings(tcp))
+    let info = url.into_connection_info()?.set_tcp_settings(tcp);
+    match &access.tls {
+        Some(tls) => Ok(Client::build_with_tls(info, tls.to_certificates())?.get_connection_info().clone()),
+        None => Ok(info),
+    }
 }
 
 fn no_reply_error() -> RedisError {
