@@ -6,11 +6,11 @@ use std::time::Duration;
 use gatepost_gateway::{Auth, GatewayStatus, RouteOptions};
 use gatepost_ops::{DependencyState, Readiness};
 use gatepost_runtime::registered;
-use gatepost_store::{CellStore, Format, StoreErrorKind};
+use gatepost_store::{CellStore, Format, StoreErrorKind, StoreServer};
 use gatepost_store::{QueueStats, ReplayStats};
 use gatepost_verify::{Liveness, Verifier};
 use parking_lot::Mutex;
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::config::{Config, GatewayConfig};
 
@@ -44,6 +44,9 @@ pub(crate) struct StoreProbe {
     not_fanned_out: IntGauge,
     in_quarantine: IntGauge,
     full: IntGauge,
+    server: IntGaugeVec,
+    /// Server that the metric and `/readyz` report.
+    reported_server: Mutex<Option<StoreServer>>,
 }
 
 impl StoreProbe {
@@ -84,6 +87,14 @@ impl StoreProbe {
                 "gatepost_store_full",
                 "1 while the store rejects ordinary writes because memory or disk is full.",
             )?,
+            server: registered(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new("gatepost_store_info", "Always 1; the labels are the server that holds the store."),
+                    &["server", "version"],
+                ),
+            )?,
+            reported_server: Mutex::default(),
         })
     }
 
@@ -97,6 +108,7 @@ impl StoreProbe {
                 }
                 Err(error) => self.report_store(Some(error.kind())),
             }
+            self.report_server();
             self.report_format(self.store.read_format().await.unwrap_or(self.store.format()));
             self.report_fullness(self.store.full_reason().await.unwrap_or_default());
             self.report_replays(self.store.replay_stats().await.unwrap_or_default());
@@ -118,6 +130,19 @@ impl StoreProbe {
                 self.readiness.warn("store", warning.into_iter().collect());
             }
         }
+    }
+
+    /// Another server may hold the store after a failover or an upgrade.
+    fn report_server(&self) {
+        let Some(server) = self.store.server() else { return };
+        let mut reported = self.reported_server.lock();
+        if reported.as_ref() == Some(&server) {
+            return;
+        }
+        self.server.reset();
+        self.server.with_label_values(&[server.name, &server.version]).set(1);
+        self.readiness.set_version("store", server.to_string());
+        *reported = Some(server);
     }
 
     fn report_queue(&self, numbers: &QueueStats) {

@@ -45,6 +45,7 @@ pub struct Readiness(Arc<Mutex<State>>);
 struct State {
     dependencies: BTreeMap<&'static str, DependencyState>,
     warnings: BTreeMap<&'static str, Warnings>,
+    versions: BTreeMap<&'static str, String>,
     is_draining: bool,
 }
 
@@ -55,6 +56,8 @@ pub(crate) struct ReadinessReport {
     dependencies: BTreeMap<&'static str, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Warnings,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    versions: BTreeMap<&'static str, String>,
 }
 
 impl Readiness {
@@ -66,6 +69,11 @@ impl Readiness {
     /// Sets the warnings about a subject, which do not affect readiness. Replaces earlier warnings about it.
     pub fn warn(&self, about: &'static str, warnings: Warnings) {
         self.lock().warnings.insert(about, warnings);
+    }
+
+    /// Sets the name and the version of what a dependency is.
+    pub fn set_version(&self, dependency: &'static str, version: String) {
+        self.lock().versions.insert(dependency, version);
     }
 
     /// Marks the process as draining: it is not ready any more because it is about to stop.
@@ -108,6 +116,7 @@ impl Readiness {
             ready: !state.is_draining && down.is_empty() && state.dependencies.values().all(DependencyState::is_ready),
             dependencies,
             warnings,
+            versions: state.versions.clone(),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::format::Format;
 use crate::ops::{ReplayStats, RetentionPolicy, TrimStats};
 use crate::options::{Recovery, Replication};
 use crate::store_header::StoreHeader;
+use crate::store_server::StoreServer;
 
 /// One cell of an open store: the records of its partitions, their stream, queues, rate limits and usage. Clones share
 /// connections.
@@ -116,6 +117,15 @@ impl CellStore {
         match &self.backend {
             Backend::Embedded(_) => StoreKind::Embedded,
             Backend::Redis(_) => StoreKind::Redis,
+        }
+    }
+
+    /// Returns the server that holds the store, as it reported itself when it was connected to last; none while that is
+    /// not known.
+    pub fn server(&self) -> Option<StoreServer> {
+        match &self.backend {
+            Backend::Embedded(_) => Some(StoreServer::embedded()),
+            Backend::Redis(redis) => redis.server(),
         }
     }
 

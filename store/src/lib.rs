@@ -44,6 +44,7 @@ mod schema;
 mod sealed_secrets;
 mod store;
 mod store_header;
+mod store_server;
 mod stored_response;
 mod upgrade;
 pub mod url;
@@ -82,6 +83,7 @@ pub use recovery_job::{
 pub use redis_access::{RedisAccess, RedisTls, RedisTlsError, SentinelLogin};
 pub use schema::UnknownFields;
 pub use store::Store;
+pub use store_server::StoreServer;
 pub use stored_response::{ResponseClaim, ResponseClaimToken};
 pub use upgrade::{StoreUpgrade, UpgradeError};
 pub use url::{RedisUrl, StoreUrl};

@@ -64,6 +64,7 @@ mod snippets;
 #[cfg(feature = "long")]
 mod soak;
 mod startup;
+mod store_server;
 mod streaming;
 mod systemd;
 mod terminal;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::options::{COMMIT_TIMEOUT, CONNECT_TIMEOUT, LOOKUP_TIMEOUT, Replicas};
 use crate::redis_access::RedisAccess;
+use crate::store_server::StoreServer;
 use crate::url::RedisUrl;
 
 use super::master_connection::{MasterConnection, MasterDiscovery, RunId, connect_error, store_error};
@@ -86,6 +87,11 @@ impl Connections {
     /// Notifies of every change of the master's run.
     pub(super) fn subscribe_runs(&self) -> watch::Receiver<Option<RunId>> {
         self.ops.subscribe_runs()
+    }
+
+    /// Returns the server that operations were sent to last; none before the first one.
+    pub(super) fn server(&self) -> Option<StoreServer> {
+        self.ops.server()
     }
 
     /// Returns the number of master runs that operations were sent to.

@@ -16,6 +16,7 @@ use crate::format::Format;
 use crate::ops::{RebaseRevocation, ReplayStats};
 use crate::options::{COMMIT_TIMEOUT, Replication, StoreOptions};
 use crate::store_header::StoreHeader;
+use crate::store_server::StoreServer;
 use crate::url::RedisUrl;
 
 impl Redis {
@@ -91,6 +92,11 @@ impl Redis {
 
     pub(crate) fn replication(&self) -> Replication {
         self.inner.replication
+    }
+
+    /// Returns the server connected to last: after a failover it may have another version.
+    pub(crate) fn server(&self) -> Option<StoreServer> {
+        self.inner.connections.server()
     }
 
     pub(crate) async fn warnings(&self) -> Result<Vec<String>> {

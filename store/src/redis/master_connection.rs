@@ -13,8 +13,10 @@ use tokio::time::Instant;
 
 use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::options::CONNECT_TIMEOUT;
+use crate::store_server::StoreServer;
 
 use super::acl_errors;
+use super::settings::parse_info;
 use super::tls_errors;
 use super::topology::Topology;
 
@@ -65,6 +67,8 @@ struct State {
     generation: u64,
     /// Time of the last reply; `None` while the connection is being opened.
     last_reply_at: Option<Instant>,
+    /// Server connected to last.
+    server: Option<StoreServer>,
 }
 
 /// Whether a connection was replaced.
@@ -74,13 +78,13 @@ enum Replaced {
     No,
 }
 
-type Opened = std::result::Result<(MultiplexedConnection, RunId), Arc<RedisError>>;
+type Opened = std::result::Result<(MultiplexedConnection, RunId, StoreServer), Arc<RedisError>>;
 type Opening = Option<Shared<BoxFuture<'static, Opened>>>;
 
 impl MasterConnection {
     /// Returns a connection that is opened on first use.
     pub(super) fn new(topology: Arc<Topology>, discovery: MasterDiscovery) -> Self {
-        let state = State { opening: None, generation: 0, last_reply_at: None };
+        let state = State { opening: None, generation: 0, last_reply_at: None, server: None };
         Self {
             topology,
             discovery,
@@ -93,6 +97,11 @@ impl MasterConnection {
     /// Notifies of every connection to another run.
     pub(super) fn subscribe_runs(&self) -> watch::Receiver<Option<RunId>> {
         self.run.subscribe()
+    }
+
+    /// Returns the server connected to last; none before the first connection.
+    pub(super) fn server(&self) -> Option<StoreServer> {
+        self.lock().server.clone()
     }
 
     /// Returns the number of runs connected to. It increases before anything is sent to the next one.
@@ -139,7 +148,7 @@ impl MasterConnection {
         F: AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<Value>,
     {
         let (generation, opening) = self.join_opening();
-        let (mut connection, run) = match opening.await {
+        let (mut connection, run, server) = match opening.await {
             Ok(open) => open,
             Err(error) => {
                 self.discard(generation);
@@ -151,6 +160,7 @@ impl MasterConnection {
             let is_new = last.as_ref() != Some(&run);
             if is_new {
                 *last = Some(run.clone());
+                self.lock().server = Some(server);
                 self.run_count.fetch_add(1, Ordering::AcqRel);
             }
             is_new
@@ -215,7 +225,7 @@ async fn open(topology: Arc<Topology>, discovery: MasterDiscovery) -> Opened {
             MasterDiscovery::ReuseLast => topology.connect_to_last().await?,
         };
         let info: String = cmd("INFO").arg("server").query_async(&mut connection).await?;
-        Ok((connection, RunId::parse(&info)?))
+        Ok((connection, RunId::parse(&info)?, StoreServer::from_info(&parse_info(&info))))
     };
     let result = tokio::time::timeout(CONNECT_TIMEOUT, opening).await;
     let error = match result {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::error::{Result, StoreErrorKind};
 use crate::options::{COMMIT_TIMEOUT, UnsafeRedis};
 
+use crate::store_server::StoreServer;
 use crate::url::RedisUrl;
 
 use super::connection::Connections;
@@ -20,8 +21,8 @@ pub(super) async fn check(connections: &Connections, url: &RedisUrl, unsafe_redi
     let info = connections.run_command(&redis::cmd("INFO"), COMMIT_TIMEOUT).await?;
     let text: String = redis::from_redis_value(info).map_err(|error| StoreErrorKind::Refused.with(error))?;
     let info = parse_info(&text);
-    let server = Server::from_info(&info);
-    tracing::info!(server = server.name, version = server.version, "connected to the store's server");
+    let server = StoreServer::from_info(&info);
+    tracing::info!(server = server.name, version = %server.version, "connected to the store's server");
     let (faults, warnings) = check_info(&info, url);
     match unsafe_redis {
         UnsafeRedis::Allowed => Ok([faults, warnings].concat()),
@@ -42,36 +43,15 @@ pub(super) async fn full_reason(connections: &Connections) -> Result<Option<Stri
     Ok(is_full.then(|| format!("Redis uses {used} of {max} bytes of maxmemory and refuses new data")))
 }
 
-fn parse_info(info: &str) -> HashMap<&str, &str> {
+pub(super) fn parse_info(info: &str) -> HashMap<&str, &str> {
     info.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim())).collect()
-}
-
-/// Name and version of the server, as it reports them.
-#[derive(Debug, PartialEq, Eq)]
-struct Server<'a> {
-    name: &'static str,
-    version: &'a str,
-}
-
-impl<'a> Server<'a> {
-    /// Valkey also reports itself as Redis 7.2.4 for compatibility, so its own version takes precedence.
-    fn from_info(info: &HashMap<&'a str, &'a str>) -> Self {
-        match info.get("valkey_version") {
-            Some(version) => Self { name: "Valkey", version },
-            None => Self { name: "Redis", version: info.get("redis_version").copied().unwrap_or_default() },
-        }
-    }
-
-    fn major(&self) -> Option<u32> {
-        self.version.split('.').next()?.parse().ok()
-    }
 }
 
 /// Returns faults and warnings.
 fn check_info(info: &HashMap<&str, &str>, url: &RedisUrl) -> (Vec<String>, Vec<String>) {
     let value = |name: &str| info.get(name).copied().unwrap_or_default();
     let mut faults = Vec::new();
-    let server = Server::from_info(info);
+    let server = StoreServer::from_info(info);
     if server.major().is_none_or(|major| major < MIN_MAJOR) {
         faults.push(format!("{} has version {:?}, {MIN_MAJOR}.0 or later is required", server.name, server.version));
     }
@@ -110,9 +90,9 @@ mod tests {
     #[test]
     fn valkey_is_checked_by_its_own_version() {
         let redis = parse_info("redis_version:8.2.3\r\n");
-        assert_eq!(Server::from_info(&redis), Server { name: "Redis", version: "8.2.3" });
+        assert_eq!(StoreServer::from_info(&redis).to_string(), "Redis 8.2.3");
         let text = "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\n";
-        assert_eq!(Server::from_info(&parse_info(text)), Server { name: "Valkey", version: "9.1.2" });
+        assert_eq!(StoreServer::from_info(&parse_info(text)).to_string(), "Valkey 9.1.2");
         let old = text.replace("9.1.2", "6.0.0");
         let (faults, _) = check_info(&parse_info(&old), &RedisUrl::Standalone(String::new()));
         assert_eq!(faults[0], "Valkey has version \"6.0.0\", 7.0 or later is required");
