@@ -61,7 +61,7 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Store of keys and events: embedded:PATH or redis://HOST:PORT (see check --print-default)
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     store: Option<String>,
     /// Address on which the gateway listens
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
@@ -87,6 +87,16 @@ impl Options {
     /// Returns where the configuration is read from.
     pub(crate) fn config_source(&self) -> ConfigSource {
         ConfigSource::new(self.config.clone(), self.overrides())
+    }
+
+    /// Returns whether `--store` is given, with or without a URL.
+    pub(crate) fn has_store(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Returns the same options with the configured store if `--store` is given without a URL.
+    pub(crate) fn with_configured_store(&self) -> Self {
+        Self { store: self.store.clone().filter(|url| !url.is_empty()), ..self.clone() }
     }
 
     /// Returns whether a flag names a certificate.
@@ -164,6 +174,9 @@ pub(crate) enum Command {
     /// Copy an embedded store into a file, even while it is in use. The copy does not contain the master key
     Backup(BackupOptions),
     /// Check what a start checks: configuration, master key, certificates, store, upstream host names
+    ///
+    /// With --store, with or without a URL, every operation is also tried once on a store on Redis, with keys of its own that
+    /// are removed at the end. That needs neither a store nor a master key. The report has no passwords and no data.
     Check(CheckOptions),
 }
 

@@ -31,6 +31,11 @@ pub(crate) fn find_or_create(store: &StoreConfig) -> anyhow::Result<MasterKey> {
     }
 }
 
+/// Returns whether the environment or the configuration names a master key.
+pub(crate) fn is_named(store: &StoreConfig) -> bool {
+    store.master_key_file.is_some() || !matches!(from_environment(), Ok(None))
+}
+
 /// Finds the master key without creating one. Returns none where a start would create one.
 pub(crate) fn find_existing(store: &StoreConfig) -> anyhow::Result<Option<MasterKey>> {
     match &store.url {

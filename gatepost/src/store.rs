@@ -25,7 +25,7 @@ pub(crate) enum StoreInit {
     MustExist,
 }
 
-fn store_options(config: &Config, clock: &Arc<dyn Clock>) -> StoreOptions {
+pub(crate) fn store_options(config: &Config, clock: &Arc<dyn Clock>) -> StoreOptions {
     let store = &config.store;
     StoreOptions {
         url: store.url.clone(),

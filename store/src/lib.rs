@@ -43,6 +43,7 @@ mod redis_access;
 mod schema;
 mod sealed_secrets;
 mod store;
+mod store_check;
 mod store_header;
 mod store_server;
 mod stored_response;
@@ -83,6 +84,7 @@ pub use recovery_job::{
 pub use redis_access::{RedisAccess, RedisTls, RedisTlsError, SentinelLogin};
 pub use schema::UnknownFields;
 pub use store::Store;
+pub use store_check::{OperationOutcome, StoreCheck, check_operations};
 pub use store_server::StoreServer;
 pub use stored_response::{ResponseClaim, ResponseClaimToken};
 pub use upgrade::{StoreUpgrade, UpgradeError};

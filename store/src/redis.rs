@@ -14,6 +14,7 @@ mod queue_reads;
 mod rate_limits;
 mod records;
 mod recoveries;
+mod removal;
 mod replay;
 mod reply;
 mod script_text;

@@ -1,4 +1,7 @@
-//! `gatepost check`: checks what a start checks, and reports all errors at once. It changes nothing.
+//! `gatepost check`: checks what a start checks, and reports all errors at once. It changes nothing; with `--store` it
+//! tries every operation of Redis, and removes what that wrote.
+
+mod store_trial;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +10,7 @@ use anyhow::bail;
 use gatepost_domain::time::Clock;
 use gatepost_runtime::error_chain;
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{MasterKey, StoreUrl};
+use gatepost_store::{MasterKey, RedisUrl, StoreError, StoreErrorKind, StoreUrl};
 use gatepost_webhook_client::Sender;
 use gatepost_webhook_client::{PrivateNetworks, SsrfGuard};
 
@@ -25,6 +28,8 @@ const DEFAULT_CONFIG: &str = include_str!("../../gatepost.default.toml");
 struct Findings {
     errors: Vec<String>,
     notes: Vec<String>,
+    /// A store that does not exist is a note.
+    may_lack_store: bool,
 }
 
 pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Result<()> {
@@ -32,15 +37,25 @@ pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Resu
         return output::print_line(DEFAULT_CONFIG.trim_end());
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let config = options.config_source().load().map_err(|errors| with_faults_of_files(errors, clock.now()))?;
+    let has_trial = options.has_store() && !check.offline;
+    let config = options
+        .with_configured_store()
+        .config_source()
+        .load()
+        .map_err(|errors| with_faults_of_files(errors, clock.now()))?;
     super::print_warnings(&config);
     let mut findings = Findings::default();
-    let master = findings.record(master_key::find_existing(&config.store));
+    let trial = find_trial(&config, has_trial);
+    if let Some(url) = trial {
+        findings.errors.extend(store_trial::run(&config, url).await?);
+    }
+    let master = find_master_key(&config, trial, &mut findings);
     if let Err(faults) = read_tls(&config.gateway, clock.now()) {
         findings.errors.extend(faults.0);
     }
     findings.record(Sender::new(SsrfGuard::new(PrivateNetworks::Refused), clock));
-    check_store(&config, master.flatten().as_ref(), check.offline, &mut findings).await;
+    findings.may_lack_store = trial.is_some();
+    check_store(&config, master.as_ref(), check.offline, &mut findings).await;
     if !check.offline {
         findings.errors.extend(resolution_faults(&config.gateway).await);
     } else if !config.gateway.upstreams.is_empty() {
@@ -61,6 +76,23 @@ impl Findings {
     fn record<T, E: Into<anyhow::Error>>(&mut self, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.errors.push(error_chain(error.into().as_ref()))).ok()
     }
+}
+
+/// Returns the Redis whose operations are tried.
+fn find_trial(config: &Config, has_trial: bool) -> Option<&RedisUrl> {
+    match &config.store.url {
+        StoreUrl::Redis(url) if has_trial => Some(url),
+        StoreUrl::Redis(_) | StoreUrl::Embedded(_) | StoreUrl::Memory => None,
+    }
+}
+
+/// Finds the master key. After a trial it is not an error if there is none.
+fn find_master_key(config: &Config, trial: Option<&RedisUrl>, findings: &mut Findings) -> Option<MasterKey> {
+    if trial.is_some() && !master_key::is_named(&config.store) {
+        findings.notes.push("there is no master key, so the store was not opened".to_owned());
+        return None;
+    }
+    findings.record(master_key::find_existing(&config.store)).flatten()
 }
 
 async fn check_store(config: &Config, master: Option<&MasterKey>, is_offline: bool, findings: &mut Findings) {
@@ -91,7 +123,15 @@ async fn check_embedded(config: &Config, directory: &Path, master: &MasterKey, f
 
 async fn check_open(config: &Config, master: &MasterKey, findings: &mut Findings) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    if let Some(store) = findings.record(store::open_for_check(config, &clock, master).await)
+    let opened = store::open_for_check(config, &clock, master).await;
+    if let Err(error) = &opened
+        && findings.may_lack_store
+        && error.downcast_ref::<StoreError>().is_some_and(|error| error.kind() == StoreErrorKind::WrongStore)
+    {
+        findings.notes.push(error_chain(error.as_ref()));
+        return;
+    }
+    if let Some(store) = findings.record(opened)
         && let Some(warnings) = findings.record(store.single_cell().warnings().await)
     {
         findings.notes.extend(warnings);

@@ -65,6 +65,7 @@ mod snippets;
 mod soak;
 mod startup;
 mod store_server;
+mod store_trial;
 mod streaming;
 mod systemd;
 mod terminal;

@@ -101,7 +101,7 @@ impl Redis {
         Ok(timestamps.into_iter().map(|ms| ms.map(Timestamp::from_ms)).collect())
     }
 
-    fn tagged_key(&self, kind: &str, name: &str) -> String {
+    pub(super) fn tagged_key(&self, kind: &str, name: &str) -> String {
         format!("{{{}:{name}}}:{kind}", self.inner.namespace)
     }
 }

@@ -13,6 +13,7 @@ mod queue;
 mod rate_limits;
 mod records;
 mod recoveries;
+mod store_check;
 mod trim;
 mod webhook_failures;
 
