@@ -12,6 +12,7 @@ mod listeners;
 mod parsers;
 mod reader;
 mod redirect_faults;
+mod redis_access;
 mod routes;
 mod settings;
 mod store;

@@ -7,6 +7,7 @@ mod connection;
 mod delivery_log;
 mod gateway_ops;
 mod header;
+mod info;
 mod lifecycle;
 mod master_connection;
 mod queue;

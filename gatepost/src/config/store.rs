@@ -1,7 +1,5 @@
 //! `[store]`: where the store is, and how it is used.
 
-mod redis_access;
-
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +9,7 @@ use gatepost_store::{Format, RedisAccess, RedisUrl, Replicas, StoreUrl, UnsafeRe
 use super::files::{ReadFile, parse_value};
 use super::parsers::ParseSettingError;
 use super::reader::{Chosen, Section};
+use super::redis_access;
 
 #[derive(Debug, Clone)]
 pub(crate) struct StoreConfig {

@@ -16,7 +16,7 @@ use crate::options::CONNECT_TIMEOUT;
 use crate::store_server::StoreServer;
 
 use super::acl_errors;
-use super::settings::parse_info;
+use super::info::parse_info;
 use super::tls_errors;
 use super::topology::Topology;
 

@@ -9,6 +9,7 @@ use crate::store_server::StoreServer;
 use crate::url::RedisUrl;
 
 use super::connection::Connections;
+use super::info::parse_info;
 
 /// Lowest supported major version of Redis and of Valkey: script flags need it.
 const MIN_MAJOR: u32 = 7;
@@ -41,10 +42,6 @@ pub(super) async fn full_reason(connections: &Connections) -> Result<Option<Stri
     let (used, max) = (bytes("used_memory"), bytes("maxmemory"));
     let is_full = max > 0 && used >= max.saturating_mul(FULL_PERCENT) / 100;
     Ok(is_full.then(|| format!("Redis uses {used} of {max} bytes of maxmemory and refuses new data")))
-}
-
-pub(super) fn parse_info(info: &str) -> HashMap<&str, &str> {
-    info.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim())).collect()
 }
 
 /// Returns faults and warnings.

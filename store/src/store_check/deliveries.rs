@@ -8,8 +8,8 @@ use gatepost_domain::partition::Partition;
 use gatepost_domain::retry_schedule::Attempt;
 use gatepost_domain::time::{Timestamp, Version};
 
-use super::Trial;
 use super::records::expect;
+use super::trial::Trial;
 use crate::attempt::{AttemptRecord, RecordedOutcome};
 use crate::cell_store::CellStore;
 use crate::error::Result;

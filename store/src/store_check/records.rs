@@ -11,8 +11,8 @@ use gatepost_domain::record::{Account, Actor, ApiKey, CreationContext, KeyDigest
 use gatepost_domain::time::{Timestamp, Version};
 use gatepost_domain::window::{Generations, Limit, UnusedLease, WindowKind};
 
-use super::Trial;
 use super::removal::TrialName;
+use super::trial::Trial;
 use crate::cell_store::CellStore;
 use crate::change::{Change, RecordWrite, StoredResponse};
 use crate::error::{Result, StoreErrorKind};

@@ -3,16 +3,16 @@
 use gatepost_domain::key::Secret;
 use gatepost_store::{RedisAccess, RedisTls, RedisUrl, SentinelLogin, StoreUrl};
 
-use super::super::files::{ReadFile, parse_value, read_value};
-use super::super::parsers::parse_non_empty;
-use super::super::reader::{Chosen, Section};
-use super::super::tree::ValueSource;
+use super::files::{ReadFile, parse_value, read_value};
+use super::parsers::parse_non_empty;
+use super::reader::{Chosen, Section};
+use super::tree::ValueSource;
 
 const SENTINEL_KEYS: [&str; 3] = ["sentinel_user", "sentinel_password", "sentinel_password_file"];
 
 /// Reads what the URL does not have. A setting that the URL has no use for is an error, unless a flag replaces the store
 /// of the file by one that is not on Redis.
-pub(in super::super) fn read(
+pub(super) fn read(
     section: &mut Section<'_>,
     url: &StoreUrl,
     url_source: &ValueSource,
