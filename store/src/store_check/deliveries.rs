@@ -105,7 +105,7 @@ impl Queue<'_> {
             in_flight_cap: 10,
             lease_duration: LEASE,
         };
-        let leased = trial.note("lease_deliveries", self.cell.lease_deliveries(request).await)?;
+        let leased = trial.note("lease_deliveries", self.cell.lease_deliveries(request).await)?.deliveries;
         trial.note("lease_deliveries", expect(!leased.is_empty(), "no delivery is due"));
         leased.into_iter().next().map(|delivery| (token, delivery))
     }
