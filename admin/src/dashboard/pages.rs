@@ -22,6 +22,7 @@ pub(crate) mod key_revoke;
 mod key_state;
 mod key_values;
 pub(crate) mod keys;
+mod notified_webhooks;
 mod overtaken_form;
 pub(crate) mod project;
 mod project_states;

@@ -11,6 +11,7 @@ mod forms;
 mod imports;
 mod key_states;
 mod live;
+mod notified_webhooks;
 mod operation;
 mod pages;
 mod searching;

@@ -2,11 +2,12 @@
 
 use axum::extract::{Path, Query, State};
 use gatepost_control_plane::{Failure, Rest, RevokeManyRequest, RevokedKeys, RunMode};
+use gatepost_domain::change::Topic;
 use gatepost_domain::record::Project;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::keys;
+use super::{keys, notified_webhooks};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::layout::{self, Page, Section};
@@ -39,7 +40,7 @@ pub(crate) async fn confirm(
 ) -> PageResult {
     let customer = Customer::read(&state, &visitor, &id, query).await?;
     let counted = customer.revoke(&state, &visitor, RunMode::DryRun, None).await?;
-    Ok(answer::html_page(customer.confirm_page(&visitor, &counted, &Form::default(), None)))
+    Ok(answer::html_page(customer.confirm_page(&state, &visitor, &counted, &Form::default(), None).await?))
 }
 
 /// Revokes the keys, and waits up to 10 s until gateways refuse them.
@@ -53,7 +54,8 @@ pub(crate) async fn revoke(
     let customer = Customer::read(&state, &visitor, &id, query).await?;
     if let Some(fault) = confirm::check(&form, &[&customer.id]) {
         let counted = customer.revoke(&state, &visitor, RunMode::DryRun, None).await?;
-        return Ok(answer::faulty_form(customer.confirm_page(&visitor, &counted, &form, Some(&fault))));
+        let page = customer.confirm_page(&state, &visitor, &counted, &form, Some(&fault)).await?;
+        return Ok(answer::faulty_form(page));
     }
     let revoked = customer.revoke(&state, &visitor, RunMode::Apply, form.filled(AFTER)).await?;
     let fence = match revoked.position.filter(|_| revoked.count > 0) {
@@ -103,7 +105,14 @@ impl Customer {
         keys::customer_revoke_path(&self.project.id, &self.id)
     }
 
-    fn confirm_page(&self, visitor: &Visitor, counted: &RevokedKeys, form: &Form, fault: Option<&FormFault>) -> Markup {
+    async fn confirm_page(
+        &self,
+        state: &DashboardState,
+        visitor: &Visitor,
+        counted: &RevokedKeys,
+        form: &Form,
+        fault: Option<&FormFault>,
+    ) -> Result<Markup, Failure> {
         let title = format!("Revoke all keys of {}?", self.id);
         let label = html! { "Type the customer ID " code { (self.id) } };
         let content = html! {
@@ -120,6 +129,7 @@ impl Customer {
                     " in the project " (self.project.name)
                     ". Every gateway refuses them within moments, and this page says when. Each can be reactivated later."
                 }
+                (notified_webhooks::sentence(state, visitor, &self.project, Topic::ApiKeyDeleted).await?)
                 form.stack.card method="post" action=(self.form_path()) {
                     (confirm::field(&[&self.id], label, form, fault))
                     div.actions {
@@ -129,7 +139,7 @@ impl Customer {
                 }
             }
         };
-        self.page(visitor, &title, content)
+        Ok(self.page(visitor, &title, content))
     }
 
     fn result_page(&self, visitor: &Visitor, revoked: &RevokedKeys, form: &Form, fence: &Markup) -> Markup {

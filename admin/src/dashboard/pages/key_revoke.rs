@@ -1,9 +1,12 @@
 //! Revoking a key: typed confirmation, and which gateways refuse it.
 
 use axum::extract::{Path, State};
+use gatepost_control_plane::Failure;
+use gatepost_domain::change::Topic;
 use maud::{Markup, html};
 
 use super::key::{self, KeyAndProject};
+use super::notified_webhooks;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault};
 use crate::dashboard::parts::fence::Effect;
@@ -22,7 +25,7 @@ pub(crate) async fn confirm(
 ) -> PageResult {
     visitor.caller().require_write()?;
     let found = key::read(&state, &visitor, &id).await?;
-    Ok(answer::html_page(confirm_page(&visitor, &found, &Form::default(), None)))
+    Ok(answer::html_page(confirm_page(&state, &visitor, &found, &Form::default(), None).await?))
 }
 
 /// Revokes a key, and waits up to 10 s until gateways refuse it.
@@ -36,7 +39,7 @@ pub(crate) async fn revoke(
     let found = key::read(&state, &visitor, &id).await?;
     let record = &found.key.record;
     if let Some(fault) = confirm::check(&form, &[&record.name, mask_end(&record.mask)]) {
-        return Ok(answer::faulty_form(confirm_page(&visitor, &found, &form, Some(&fault))));
+        return Ok(answer::faulty_form(confirm_page(&state, &visitor, &found, &form, Some(&fault)).await?));
     }
     let revoked = state.control_plane.deactivate_api_key(&visitor.context(), &key::key_ref(&id)?).await?;
     let fence = fence::wait(&state, &visitor, revoked.key.position).await?;
@@ -54,7 +57,13 @@ fn mask_end(mask: &str) -> &str {
     &mask[start..]
 }
 
-fn confirm_page(visitor: &Visitor, found: &KeyAndProject, form: &Form, fault: Option<&FormFault>) -> Markup {
+async fn confirm_page(
+    state: &DashboardState,
+    visitor: &Visitor,
+    found: &KeyAndProject,
+    form: &Form,
+    fault: Option<&FormFault>,
+) -> Result<Markup, Failure> {
     let record = &found.key.record;
     let end = mask_end(&record.mask);
     let label =
@@ -63,6 +72,7 @@ fn confirm_page(visitor: &Visitor, found: &KeyAndProject, form: &Form, fault: Op
     let content = html! {
         h1 { (title) }
         p { "Every gateway refuses the key within moments, and this page says when. It can be reactivated later." }
+        (notified_webhooks::sentence(state, visitor, &found.project, Topic::ApiKeyDeleted).await?)
         form.stack.card method="post" action={ (ROOT) "/keys/" (record.id) "/revoke" } {
             (confirm::field(&[&record.name, end], label, form, fault))
             div.actions {
@@ -71,5 +81,5 @@ fn confirm_page(visitor: &Visitor, found: &KeyAndProject, form: &Form, fault: Op
             }
         }
     };
-    key::key_page(visitor, found, &title, content)
+    Ok(key::key_page(visitor, found, &title, content))
 }

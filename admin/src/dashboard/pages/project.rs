@@ -2,15 +2,16 @@
 
 use axum::extract::{Path, Query, State};
 use gatepost_control_plane::{
-    ChangeLimits, EventCursor, EventFilter, KeyScope, Patch, ProjectChange, ScanTime, UsageReportRequest,
+    ChangeLimits, EventCursor, EventFilter, Failure, KeyScope, Patch, ProjectChange, ScanTime, UsageReportRequest,
 };
+use gatepost_domain::change::Topic;
 use gatepost_domain::record::{Project, Status};
 use gatepost_store::{SortOrder, UsageGrouping, Versioned};
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::project_states::ProjectStates;
-use super::{access_keys, found_changes, keys, webhooks};
+use super::{access_keys, found_changes, keys, notified_webhooks, webhooks};
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFault, FormFaults, NO_FAULTS};
 use crate::dashboard::layout::{self, Page, Section};
@@ -74,7 +75,7 @@ pub(crate) async fn confirm_delete(
 ) -> PageResult {
     require_delete(&visitor)?;
     let project = state.control_plane.project(&visitor.context(), &id).await?;
-    Ok(answer::html_page(delete_page(&visitor, &project.record, &Form::default(), None)))
+    Ok(answer::html_page(delete_page(&state, &visitor, &project.record, &Form::default(), None).await?))
 }
 
 /// Deletes a project after its name was typed, and waits until gateways refuse its keys.
@@ -87,7 +88,7 @@ pub(crate) async fn delete(
     require_delete(&visitor)?;
     let project = state.control_plane.project(&visitor.context(), &id).await?;
     if let Some(fault) = confirm::check(&form, &[&project.record.name]) {
-        return Ok(answer::faulty_form(delete_page(&visitor, &project.record, &form, Some(&fault))));
+        return Ok(answer::faulty_form(delete_page(&state, &visitor, &project.record, &form, Some(&fault)).await?));
     }
     let deleted = state.control_plane.deactivate_project(&visitor.context(), &id).await?;
     let fence = fence::wait(&state, &visitor, deleted.position).await?;
@@ -101,7 +102,7 @@ pub(crate) async fn delete(
     Ok(answer::html_page(project_page(&visitor, &deleted.record, title, content)))
 }
 
-fn require_delete(visitor: &Visitor) -> Result<(), gatepost_control_plane::Failure> {
+fn require_delete(visitor: &Visitor) -> Result<(), Failure> {
     visitor.caller().require_write()?;
     visitor.caller().require_account_scope()
 }
@@ -122,7 +123,7 @@ async fn sections(
     project: &Versioned<Project>,
     period: UsagePeriod,
     settings: Entries<'_>,
-) -> Result<Markup, gatepost_control_plane::Failure> {
+) -> Result<Markup, Failure> {
     let record = &project.record;
     let path = format!("{ROOT}/projects/{}", record.id);
     Ok(html! {
@@ -171,7 +172,7 @@ async fn usage_section(
     visitor: &Visitor,
     project: &Project,
     period: UsagePeriod,
-) -> Result<Markup, gatepost_control_plane::Failure> {
+) -> Result<Markup, Failure> {
     let now = state.control_plane.now();
     let request = UsageReportRequest {
         project: Some(project.id.to_string()),
@@ -183,11 +184,7 @@ async fn usage_section(
     Ok(usage::chart(period, &totals, now, &format!("{ROOT}/projects/{}", project.id)))
 }
 
-async fn keys_section(
-    state: &DashboardState,
-    visitor: &Visitor,
-    project: &Project,
-) -> Result<Markup, gatepost_control_plane::Failure> {
+async fn keys_section(state: &DashboardState, visitor: &Visitor, project: &Project) -> Result<Markup, Failure> {
     let context = visitor.context();
     let scope = KeyScope::Project(project.id.to_string());
     let list = state.control_plane.key_list(&context, &scope, SortOrder::NewestFirst).await?;
@@ -211,11 +208,7 @@ async fn keys_section(
 }
 
 /// Shows the newest changes of a project.
-async fn changes_section(
-    state: &DashboardState,
-    visitor: &Visitor,
-    project: &Project,
-) -> Result<Markup, gatepost_control_plane::Failure> {
+async fn changes_section(state: &DashboardState, visitor: &Visitor, project: &Project) -> Result<Markup, Failure> {
     let filter = EventFilter::of_project(project.id.clone());
     let found = found_changes::read(state, visitor, &filter, &EventCursor::END, None, NEWEST_CHANGES).await?;
     let all = format!("{ROOT}/projects/{}/changes", project.id);
@@ -270,11 +263,18 @@ fn settings_section(
     }
 }
 
-fn delete_page(visitor: &Visitor, project: &Project, form: &Form, fault: Option<&FormFault>) -> Markup {
+async fn delete_page(
+    state: &DashboardState,
+    visitor: &Visitor,
+    project: &Project,
+    form: &Form,
+    fault: Option<&FormFault>,
+) -> Result<Markup, Failure> {
     let title = format!("Delete {}?", project.name);
     let content = html! {
         h1 { (title) }
         p { "All keys of the project are revoked at once, and neither it nor they can be brought back. Its history stays in the audit trail." }
+        (notified_webhooks::sentence(state, visitor, project, Topic::ProjectUpdated).await?)
         form.stack.card method="post" action={ (ROOT) "/projects/" (project.id) "/delete" } {
             (confirm::field(&[&project.name], html! { "Type the name of the project: " strong { (project.name) } }, form, fault))
             div.actions {
@@ -283,5 +283,5 @@ fn delete_page(visitor: &Visitor, project: &Project, form: &Form, fault: Option<
             }
         }
     };
-    layout::project_page(visitor, project, &title, content)
+    Ok(layout::project_page(visitor, project, &title, content))
 }
