@@ -10,6 +10,7 @@ mod deliveries;
 mod forms;
 mod imports;
 mod key_states;
+mod lists;
 mod live;
 mod notified_webhooks;
 mod operation;

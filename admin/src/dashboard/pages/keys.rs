@@ -18,7 +18,7 @@ use crate::dashboard::form::Form;
 use crate::dashboard::layout;
 use crate::dashboard::parts::results::{SearchQuery, SearchedList, SearchedPart, SoFar};
 use crate::dashboard::parts::table::Column::Text;
-use crate::dashboard::parts::{empty, facts, pager, table, time};
+use crate::dashboard::parts::{empty, facts, number, pager, table, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -311,7 +311,7 @@ pub(crate) async fn table(
     keys: &[Versioned<ApiKey>],
     projects: &ProjectStates,
 ) -> Result<Markup, Failure> {
-    let columns = [Text("Name"), Text("Key"), Text("Customer"), Text("State"), Text("Last used"), Text("Created")];
+    let columns = ["Name", "Key", "State", "Customer and user", "Limits", "Last used", "Expires", "Created"].map(Text);
     Ok(table::of("API keys", &columns, rows(state, keys, projects).await?))
 }
 
@@ -328,17 +328,32 @@ pub(crate) async fn rows(
             tr {
                 th scope="row" { a href={ (ROOT) "/keys/" (key.id) } { (key.name) } }
                 td { code { (key.mask) } }
-                td {
-                    (facts::or_dash(key.custom_account_id.as_ref().map(|customer| html! {
-                        a href=(customer_path(&key.project, customer)) { (customer) }
-                    })))
-                }
                 td { (KeyState::of(key, projects.of(Some(&key.project)), now).badge()) }
+                td { (customer_and_user(key)) }
+                td { (limits(key)) }
                 td { (facts::or_dash(last_use.map(|at| time::relative(at, now)))) }
+                td { (facts::or_dash(key.expires_at.map(|at| time::relative(at, now)))) }
                 td { (time::relative(key.stamps.created_at, now)) }
             }
         }
     })
+}
+
+fn customer_and_user(key: &ApiKey) -> Markup {
+    let customer = key.custom_account_id.as_ref();
+    html! {
+        (facts::or_dash(customer.map(|id| html! { a href=(customer_path(&key.project, id)) { (id) } })))
+        @if let Some(user) = &key.custom_user_id { div.hint { (user) } }
+    }
+}
+
+/// Shows the rate limit and the quota below each other.
+fn limits(key: &ApiKey) -> Markup {
+    html! {
+        @if key.rate_limit.is_none() && key.quota.is_none() { (facts::or_dash(None)) }
+        @if let Some(rate) = key.rate_limit { div { (number::grouped(rate.limit)) " in " (number::duration(rate.window)) } }
+        @if let Some(quota) = key.quota { div { (number::grouped(quota.limit)) " a " (quota.period.as_str()) } }
+    }
 }
 
 fn keys_page(visitor: &Visitor, project: &Project, content: Markup) -> Markup {
