@@ -47,7 +47,7 @@ fn pages_router(state: DashboardState) -> Router {
         .route("/sign-in", get(sign_in::form).post(sign_in::submit))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/sign-out-everywhere", post(sign_in::sign_out_everywhere))
-        .route("/projects", get(projects::list))
+        .route("/projects", get(projects::list).post(projects::filter))
         .route("/projects/new", get(projects::new).post(projects::create))
         .route("/projects/{id}", get(project::show).post(project::rename))
         .route("/projects/{id}/delete", get(project::confirm_delete).post(project::delete))

@@ -98,6 +98,12 @@ pub(crate) fn chart(period: UsagePeriod, totals: &[Total], now: Timestamp, path:
     }
 }
 
+/// Draws the totals of the last 24 hours for a row of a table; none without a use.
+pub(crate) fn small_chart(totals: &[Total], now: Timestamp) -> Option<Markup> {
+    let has_use = totals.iter().any(|total| total.count > 0);
+    has_use.then(|| chart::small("Requests in 24 hours", "requests", &bars(UsagePeriod::Day, totals, now)))
+}
+
 fn bars(period: UsagePeriod, totals: &[Total], now: Timestamp) -> Vec<Bar> {
     let (start, length) = (period.start(now), period.bar_length());
     let bar = |index: u64| {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use gatepost_domain::id::{KeyId, ProjectId};
-use gatepost_domain::record::ApiKey;
+use gatepost_domain::record::{ApiKey, Project};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::usage::Grouping;
 use gatepost_store::UsageGrouping;
@@ -89,6 +90,17 @@ impl ControlPlane {
             at = until;
         }
         Ok((project, totals.into_values().collect()))
+    }
+
+    /// Returns the uses of each of these projects by the hour from `from` on, at most 24 hours, in their order. Reads one
+    /// number for each project and hour.
+    pub async fn recent_uses(&self, projects: &[Project], from: Timestamp) -> Result<Vec<Vec<Total>>> {
+        let (from, to) = self.stored_range(Some(from), Some(from.plus(READ_WINDOW)));
+        let usages = projects.iter().map(|project| async move {
+            let hours = self.store.single_cell().usage(&project.id, UsageGrouping::Project, from, to).await?;
+            Ok(hours.into_iter().map(|usage| Total { start: usage.hour, key: None, count: usage.count }).collect())
+        });
+        try_join_all(usages).await
     }
 
     /// Returns the uses of one key in hours, days or months, oldest first: by default of all the time that is stored, 90

@@ -31,10 +31,26 @@ pub struct ProjectFilter {
     pub account: Option<String>,
     /// Deleted ones are inactive; all if absent.
     pub status: Option<Status>,
+    pub env: Option<Env>,
+    /// Part of the name, in whatever letter case, or the whole id.
+    pub text: Option<String>,
+}
+
+impl ProjectFilter {
+    fn matches(&self, project: &Project) -> bool {
+        self.status.is_none_or(|status| status == project.status)
+            && self.env.is_none_or(|env| env == project.env)
+            && self.text.as_ref().is_none_or(|text| has_text(project, text))
+    }
+}
+
+fn has_text(project: &Project, text: &str) -> bool {
+    project.name.to_lowercase().contains(&text.to_lowercase()) || project.id.as_str() == text
 }
 
 /// Selects the projects that were not deleted.
-pub const ACTIVE_PROJECTS: ProjectFilter = ProjectFilter { account: None, status: Some(Status::Active) };
+pub const ACTIVE_PROJECTS: ProjectFilter =
+    ProjectFilter { account: None, status: Some(Status::Active), env: None, text: None };
 
 /// A change of a project, perhaps as a copy of the whole project.
 #[derive(Debug, Default)]
@@ -78,9 +94,7 @@ impl ControlPlane {
         let page = |after: String, limit| async move {
             self.store.home(caller.account.partition()).projects(&caller.account, &after, limit).await
         };
-        let matches = |project: &Project| {
-            is_visible(caller, project) && filter.status.is_none_or(|status| status == project.status)
-        };
+        let matches = |project: &Project| is_visible(caller, project) && filter.matches(project);
         self.read_list(context, "projects", page_request, page, matches).await
     }
 

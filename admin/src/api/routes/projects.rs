@@ -88,7 +88,8 @@ pub(crate) async fn list(
 ) -> Result<PageResponse<ProjectResource>> {
     let page_request = page::parse_page_request(&query)?;
     let status = query.boolean("isActive", Status::Active, Status::Inactive)?;
-    let filter = ProjectFilter { account: query.non_null("accountId"), status: Some(status.unwrap_or(Status::Active)) };
+    let (account, status) = (query.non_null("accountId"), Some(status.unwrap_or(Status::Active)));
+    let filter = ProjectFilter { account, status, ..ProjectFilter::default() };
     let projects = control_plane.projects(&context, &filter, &page_request).await?;
     Ok(page::page_response(&query, projects.map(|project| ProjectResource::from(&project))))
 }

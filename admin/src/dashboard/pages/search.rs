@@ -134,7 +134,7 @@ async fn path_of(state: &DashboardState, visitor: &Visitor, text: &str) -> Resul
 }
 
 /// Returns whether a text may be the value of a key, which must not appear in an address.
-fn may_be_value(text: &str) -> bool {
+pub(crate) fn may_be_value(text: &str) -> bool {
     let is_id = [ProjectId::PREFIX, KeyId::PREFIX, WebhookId::PREFIX, AccountId::PREFIX, EventId::PREFIX]
         .iter()
         .any(|prefix| text.starts_with(prefix));
@@ -197,13 +197,12 @@ async fn read_few(
 ) -> Result<(Vec<Project>, Vec<Webhook>), Failure> {
     let (control_plane, context) = (&state.control_plane, visitor.context());
     let needle = text.to_lowercase();
-    let matches = |name: &str, id: &str| name.to_lowercase().contains(&needle) || id == text;
-    let all = PageRequest::default();
-    let projects = control_plane.projects(&context, &ProjectFilter::default(), &all).await?.items;
-    let projects = projects.into_iter().filter(|project| matches(&project.name, project.id.as_str()));
-    let webhooks = control_plane.webhooks(&context, &WebhookFilter::default(), &all).await?.items;
-    let webhooks = webhooks.into_iter().filter(|webhook| matches(&webhook.name, webhook.id.as_str()));
-    Ok((projects.take(MAX_RESULTS).collect(), webhooks.take(MAX_RESULTS).collect()))
+    let few = PageRequest { limit: Some(MAX_RESULTS), ..PageRequest::default() };
+    let filter = ProjectFilter { text: Some(text.to_owned()), ..ProjectFilter::default() };
+    let projects = control_plane.projects(&context, &filter, &few).await?.items;
+    let webhooks = control_plane.webhooks(&context, &WebhookFilter::default(), &PageRequest::default()).await?.items;
+    let matches = |webhook: &Webhook| webhook.name.to_lowercase().contains(&needle) || webhook.id.as_str() == text;
+    Ok((projects, webhooks.into_iter().filter(matches).take(MAX_RESULTS).collect()))
 }
 
 async fn search_keys(

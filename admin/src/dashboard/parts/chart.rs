@@ -51,6 +51,24 @@ pub(crate) fn bars(title: &str, unit: &str, bars: &[Bar]) -> Markup {
     }
 }
 
+/// Draws the bars without their numbers, for a row of a table. One path is shorter than a rectangle for each bar.
+pub(crate) fn small(title: &str, unit: &str, bars: &[Bar]) -> Markup {
+    let max = bars.iter().map(|bar| bar.value).max().unwrap_or_default();
+    let sum: u64 = bars.iter().map(|bar| bar.value).sum();
+    let path: String =
+        bars.iter().enumerate().filter(|(_, bar)| bar.value > 0).fold(String::new(), |path, (index, bar)| {
+            let (left, height) = (index * (BAR_WIDTH + BAR_GAP), bar_height(bar.value, max));
+            path + &format!("M{left} {HEIGHT}v-{height}h{BAR_WIDTH}v{height}z")
+        });
+    html! {
+        svg.small-chart viewBox={ "0 0 " (bars.len() * (BAR_WIDTH + BAR_GAP)) " " (HEIGHT) } preserveAspectRatio="none"
+            role="img" aria-label={ (title) ": " (sum) " " (unit) } {
+            path d=(path) {}
+        }
+        " " (number::grouped(sum))
+    }
+}
+
 fn bar_height(value: u64, max: u64) -> u64 {
     match value {
         0 => 0,

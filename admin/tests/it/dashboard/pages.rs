@@ -24,6 +24,7 @@ const fn row(method: &'static str, path: &'static str, statuses: [u16; 6]) -> Ro
 const ROWS: &[Row] = &[
     row("GET", "", [303, 303, 303, 303, 303, 303]),
     row("GET", "/projects", [200, 200, 200, 200, 200, 200]),
+    row("POST", "/projects", [303, 303, 303, 303, 303, 303]),
     row("GET", "/projects/new", [200, 200, 403, 403, 403, 200]),
     row("POST", "/projects/new", [422, 422, 403, 403, 403, 422]),
     row("GET", "/projects/PROJECT", [200, 200, 200, 200, 404, 404]),
@@ -135,7 +136,7 @@ const CONTROLS: [&str; 15] = [
 ];
 
 /// Ends of the addresses of forms that change nothing but the visitor's own sessions.
-const READING_FORMS: [&str; 4] = ["/keys", "/explain", "/search", "/sign-out-everywhere"];
+const READING_FORMS: [&str; 5] = ["/projects", "/keys", "/explain", "/search", "/sign-out-everywhere"];
 
 #[tokio::test]
 async fn every_page_is_open_to_those_who_may_see_it() {
