@@ -4,6 +4,7 @@ mod action_words;
 mod actors;
 mod answer;
 mod assets;
+mod csv_file;
 mod form;
 mod frame;
 mod imports;
@@ -75,6 +76,7 @@ fn pages_router(state: DashboardState) -> Router {
         .route("/shortcuts", get(shortcuts::show))
         .route("/import", get(import::form).post(import::upload).layer(DefaultBodyLimit::max(upload::MAX_UPLOAD_BYTES)))
         .route("/import/{id}", get(import::show).post(import::apply))
+        .route("/import/{id}/refused.csv", get(import::refused_rows))
         .route("/system", get(system::show))
         .route("/system/quarantine", get(system::quarantine))
         .route("/system/quarantine/{cursor}", get(system::download))

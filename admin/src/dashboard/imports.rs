@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gatepost_control_plane::{
-    ControlPlane, Failure, ImportOptions, ImportProgress, NumberedRow, RequestContext, RunMode,
+    ControlPlane, Failure, ImportFault, ImportOptions, ImportProgress, NumberedRow, RequestContext, RunMode,
 };
 use gatepost_domain::base62;
 use gatepost_domain::id::{AccessKeyId, AccountId};
@@ -286,7 +286,9 @@ impl Import {
 
     fn report(&self, progress: &ImportProgress) {
         let mut run = self.lock_run();
-        if run.progress.refused != progress.refused {
+        // Every fault that is added changes one of both, and once there are many only the first ones are kept.
+        let end = |faults: &[ImportFault]| (faults.len(), faults.last().map(|fault| fault.row));
+        if end(&run.progress.faults) != end(&progress.faults) {
             run.progress.faults.clone_from(&progress.faults);
         }
         run.progress.created = progress.created;

@@ -133,13 +133,13 @@ async fn only_admins_import_and_only_into_what_they_see() {
 }
 
 #[tokio::test]
-async fn the_first_hundred_refused_rows_are_reported() {
+async fn the_first_thousand_refused_rows_are_reported() {
     let fixture = Fixture::start().await;
     let admin = fixture.caller("a", None, Role::Admin).await;
     let project = admin.create_project().await;
-    let rows: Vec<Value> = (0..150).map(|_| json!({"name": "n"})).collect();
+    let rows: Vec<Value> = (0..1050).map(|_| json!({"name": "n"})).collect();
     let progress = import(&fixture, &admin, Some(&project), RunMode::Apply, &rows).await.unwrap();
-    assert_eq!(counts(&progress), (0, 0, 150));
+    assert_eq!(counts(&progress), (0, 0, 1050));
     let numbers: Vec<u64> = progress.faults.iter().map(|fault| fault.row).collect();
     assert_eq!(numbers, (1..=MAX_IMPORT_FAULTS as u64).collect::<Vec<_>>());
 }

@@ -14,7 +14,7 @@ use crate::request_context::RequestContext;
 /// Rows of one import that are written concurrently.
 const MAX_ROWS_IN_FLIGHT: usize = 16;
 /// Refused rows that are reported with a reason. All are counted.
-pub const MAX_IMPORT_FAULTS: usize = 100;
+pub const MAX_IMPORT_FAULTS: usize = 1000;
 
 /// A row of a file.
 pub struct NumberedRow {
@@ -32,7 +32,7 @@ pub struct ImportProgress {
     /// Keys with these values existed before.
     pub already_exist: u64,
     pub refused: u64,
-    /// The first refused rows by number, 100 at most.
+    /// The first refused rows by number, 1,000 at most.
     pub faults: Vec<ImportFault>,
 }
 

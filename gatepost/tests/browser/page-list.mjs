@@ -73,6 +73,7 @@ export const PAGES = [
 // Routes that are no pages: a redirect, files, what pages follow, and what they add.
 export const OTHER_ROUTES = [
   "/", "/assets/{digest}/{name}", "/system/quarantine/{cursor}", "/changes.csv", "/projects/{id}/changes.csv",
+  "/import/{id}/refused.csv",
   ...["/keys/{id}", "/projects/{id}/changes", "/changes", "/changes/{cursor}", "/gateways", "/import/{id}", "/system",
     "/webhooks/{id}", "/webhooks/{id}/deliveries", "/webhooks/{id}/deliveries/{event}",
     "/webhooks/{id}/recoveries/{recovery}"].map((page) => `/live${page}`),

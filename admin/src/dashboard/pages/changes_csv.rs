@@ -2,19 +2,18 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt};
 use gatepost_control_plane::{ChangeLimits, EventCursor, Failure, Rest, ScanTime, VisibleChange};
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::record::Actor;
 use gatepost_runtime::error_chain;
 use gatepost_wire::event_type;
-use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 
 use super::changes::ChangesQuery;
 use super::found_changes::Selection;
 use crate::dashboard::actors::{self, ActorNames};
 use crate::dashboard::answer::PageResult;
+use crate::dashboard::csv_file;
 use crate::dashboard::parts::{change_table, changed_members};
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -39,8 +38,6 @@ const COLUMNS: [&str; 11] = [
     "eventId",
     "changedMembers",
 ];
-/// Spreadsheets recognise UTF-8 by it.
-const BYTE_ORDER_MARK: &str = "\u{feff}";
 const NOT_COMPLETE: &str = "Not complete: there may be older changes. Use the filters, or GET /events.";
 
 pub(crate) async fn of_account(
@@ -65,7 +62,7 @@ async fn download(state: DashboardState, visitor: Visitor, project: Option<&str>
     let selection = Selection::parse(&state, &visitor, project, &query.to_form()).await?;
     let before = Some(EventCursor::END);
     let mut file = ChangeFile { state, visitor, selection, before, changes: MAX_CHANGES, entries: MAX_ENTRIES };
-    let mut head = vec![BYTE_ORDER_MARK.to_owned() + &encode([COLUMNS])];
+    let mut head = vec![csv_file::head(&COLUMNS)];
     head.extend(file.next_rows().await?);
     let rest = stream::unfold(Some(file), |file| async move {
         let mut file = file?;
@@ -78,13 +75,7 @@ async fn download(state: DashboardState, visitor: Visitor, project: Option<&str>
         }
     });
     let parts = stream::iter(head.into_iter().map(Ok)).chain(rest);
-    Ok(respond(Body::from_stream(parts.map(|part| part.map(Bytes::from)))))
-}
-
-fn respond(body: Body) -> Response {
-    let headers =
-        [(CONTENT_TYPE, "text/csv; charset=utf-8"), (CONTENT_DISPOSITION, "attachment; filename=\"changes.csv\"")];
-    (headers, body).into_response()
+    Ok(csv_file::respond("changes.csv", Body::from_stream(parts.map(|part| part.map(Bytes::from)))))
 }
 
 /// A file in progress.
@@ -104,7 +95,7 @@ impl ChangeFile {
     async fn next_rows(&mut self) -> Result<Option<String>, Failure> {
         let Some(before) = self.before.take() else { return Ok(None) };
         if self.changes == 0 || self.entries == 0 {
-            return Ok(Some(encode([[NOT_COMPLETE]])));
+            return Ok(Some(csv_file::encode([[NOT_COMPLETE]])));
         }
         if !self.visitor.renew(&self.state).await? {
             return Err(ErrorCode::InvalidAccessKey.into());
@@ -118,7 +109,7 @@ impl ChangeFile {
         self.before = (found.rest == Rest::More).then_some(found.next);
         let made_by: Vec<&Actor> = found.changes.iter().map(|change| &change.content.metadata.actor).collect();
         let names = ActorNames::read(&self.state, &self.visitor, &made_by).await?;
-        Ok(Some(encode(found.changes.iter().map(|change| row(change, &names)))))
+        Ok(Some(csv_file::encode(found.changes.iter().map(|change| row(change, &names)))))
     }
 }
 
@@ -139,50 +130,4 @@ fn row(change: &VisibleChange, names: &ActorNames) -> [String; COLUMNS.len()] {
         change.event.to_string(),
         changed_members::names(change).join(" "),
     ]
-}
-
-/// Encodes rows as CSV (RFC 4180).
-fn encode<R, T>(rows: impl IntoIterator<Item = R>) -> String
-where
-    R: IntoIterator<Item = T>,
-    T: AsRef<str>,
-{
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).flexible(true).from_writer(Vec::new());
-    for row in rows {
-        let cells = row.into_iter().map(|cell| neutralized(cell.as_ref()));
-        writer.write_record(cells).expect("rows may differ in length, and memory takes all of them");
-    }
-    let bytes = writer.into_inner().expect("memory takes all of them");
-    String::from_utf8(bytes).expect("it is made of texts")
-}
-
-/// Returns a cell that no spreadsheet takes for a formula (CWE-1236).
-fn neutralized(cell: &str) -> String {
-    match cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
-        true => format!("'{cell}"),
-        false => cell.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_are_quoted_and_never_formulas() {
-        for (cell, encoded) in [
-            ("plain", "plain"),
-            ("=HYPERLINK(\"http://evil.example\",1)", "\"'=HYPERLINK(\"\"http://evil.example\"\",1)\""),
-            ("+1", "'+1"),
-            ("-1", "'-1"),
-            ("@SUM(A1)", "'@SUM(A1)"),
-            ("\t=1", "'\t=1"),
-            ("\r=1", "\"'\r=1\""),
-            ("a,b", "\"a,b\""),
-            ("two\nlines", "\"two\nlines\""),
-            ("a=1", "a=1"),
-        ] {
-            assert_eq!(encode([["first", cell]]), format!("first,{encoded}\r\n"));
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! Importing keys from a file: the upload, the trial, and the import with its progress.
 
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::IntoResponse;
 use gatepost_control_plane::{ACTIVE_PROJECTS, Failure, ImportProgress, MAX_IMPORT_FAULTS, PageRequest, RunMode};
@@ -8,6 +9,7 @@ use http::StatusCode;
 use maud::{Markup, html};
 
 use crate::dashboard::answer::{self, PageResult};
+use crate::dashboard::csv_file;
 use crate::dashboard::form::{Form, FormFaults, NO_FAULTS};
 use crate::dashboard::imports::{Import, Run, RunState};
 use crate::dashboard::layout::{self, Page, Section};
@@ -21,6 +23,8 @@ use crate::dashboard::state::DashboardState;
 use crate::dashboard::upload;
 use crate::dashboard::visitor::Visitor;
 
+/// Refused rows on the page. The file has more.
+const MAX_SHOWN_FAULTS: usize = 100;
 /// Projects to choose from. Rows may name any other.
 const MAX_CHOICES: usize = 200;
 const SAMPLE: &str = "key,name,customAccountId,rateLimitConfigs\n\
@@ -72,6 +76,23 @@ async fn live_run(state: DashboardState, visitor: Visitor, id: String) -> Result
     visitor.caller().require_admin()?;
     let import = state.imports.find(&visitor.context(), &id)?;
     Ok(run_part(&import, &import.run()))
+}
+
+/// Sends the refused rows as a file: those of the last run so far, without what else stands in them.
+pub(crate) async fn refused_rows(
+    State(state): State<DashboardState>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+) -> PageResult {
+    visitor.caller().require_admin()?;
+    let progress = state.imports.find(&visitor.context(), &id)?.run().progress;
+    let rows = progress.faults.iter().map(|fault| [fault.row.to_string(), fault.reason.clone()]);
+    let mut file = csv_file::head(&["row", "reason"]) + &csv_file::encode(rows);
+    if progress.refused > progress.faults.len() as u64 {
+        let rest = format!("Not complete: these are the first of {} refused rows.", progress.refused);
+        file.push_str(&csv_file::encode([[rest]]));
+    }
+    Ok(csv_file::respond("refused-rows.csv", Body::from(file)))
 }
 
 /// Imports a file that was tried.
@@ -157,7 +178,7 @@ fn run_content(import: &Import, run: &Run, title: &str) -> Markup {
         div.card { (facts::list(counts(run))) }
         (next_step(import, run))
         (unknown_members(&run.unknown))
-        (faults(&run.progress))
+        (faults(import, &run.progress))
     }
 }
 
@@ -205,20 +226,26 @@ fn unknown_members(lines: &[String]) -> Markup {
     }
 }
 
-fn faults(progress: &ImportProgress) -> Markup {
+fn faults(import: &Import, progress: &ImportProgress) -> Markup {
     html! {
         @if !progress.faults.is_empty() {
             section aria-labelledby="faults-heading" {
-                h2 #faults-heading { "Refused rows" }
+                div.heading {
+                    h2 #faults-heading { "Refused rows" }
+                    a.button href={ (ROOT) "/import/" (import.id) "/refused.csv" } title="A file for spreadsheets" { "CSV" }
+                }
                 (table::of("Refused rows", &[Text("Row"), Text("Why")], html! {
-                    @for fault in &progress.faults {
+                    @for fault in progress.faults.iter().take(MAX_SHOWN_FAULTS) {
                         tr { td { (fault.row) } td.wrap { (fault.reason) } }
                     }
                 }))
-                @if progress.refused > MAX_IMPORT_FAULTS as u64 {
-                    p.hint { "These are the first " (MAX_IMPORT_FAULTS) ". Rows are counted from 1, without the line of the columns." }
-                } @else {
-                    p.hint { "Rows are counted from 1, without the line of the columns." }
+                p.hint {
+                    @if progress.refused > MAX_IMPORT_FAULTS as u64 {
+                        "These are the first " (MAX_SHOWN_FAULTS) ", and the file has the first " (number::grouped(MAX_IMPORT_FAULTS as u64)) ". "
+                    } @else if progress.refused > MAX_SHOWN_FAULTS as u64 {
+                        "These are the first " (MAX_SHOWN_FAULTS) ", and the file has all. "
+                    }
+                    "Rows are counted from 1, without the line of the columns."
                 }
             }
         }

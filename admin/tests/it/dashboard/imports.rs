@@ -123,3 +123,46 @@ async fn old_files_make_room_for_new_ones() {
     }
     assert_eq!(statuses, [404, 404, 200, 200], "an account keeps two files");
 }
+
+/// Returns the rows of a file.
+fn rows(file: &Page) -> Vec<Vec<String>> {
+    assert_eq!(file.header("content-disposition"), "attachment; filename=\"refused-rows.csv\"");
+    let text = file.body.strip_prefix('\u{feff}').expect("spreadsheets recognise UTF-8 by it");
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+    reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
+}
+
+#[tokio::test]
+async fn refused_rows_are_a_file_which_says_if_there_are_more() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("acme", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let mut browser = Browser::new(&fixture);
+    browser.sign_in(&admin.access_key).await;
+    for (refused, shown, hint) in [
+        (3, 3, "<p class=\"hint\">Rows are counted"),
+        (150, 100, "These are the first 100, and the file has all. "),
+        (1200, 100, "These are the first 100, and the file has the first 1\u{202f}000. "),
+    ] {
+        let mut sent = String::from("key,name\nimported-value-0,good\n");
+        sent.extend((0..refused).map(|number| format!("imported-value-{number},twice,surplus\n")));
+        let uploaded = browser.upload(PATH, &[("projectId", &project)], "keys.csv", sent.as_bytes()).await;
+        let (path, page) = wait_until_ended(&mut browser, &uploaded).await;
+        assert_eq!(fact(&page, "Refused"), refused);
+        assert!(page.contains(hint), "{hint} in {page}");
+        assert_eq!(page.split("<td class=\"wrap\">").count() - 1, shown);
+        let link = format!("{path}/refused.csv");
+        assert!(page.contains(&link), "{page}");
+        let file = browser.get(&link).await;
+        assert!(!file.body.contains("imported-value"), "no value is in the file");
+        let rows = rows(&file);
+        assert_eq!(rows[0], ["row", "reason"]);
+        let listed = usize::try_from(refused).unwrap().min(1000);
+        let numbers: Vec<&str> = rows[1..=listed].iter().map(|row| row[0].as_str()).collect();
+        assert_eq!(numbers, (2..listed + 2).map(|number| number.to_string()).collect::<Vec<_>>());
+        assert!(rows[1][1].contains("columns") || rows[1][1].contains("fields"), "{:?}", rows[1]);
+        let rest: Vec<&str> = rows[listed + 1..].iter().map(|row| row[0].as_str()).collect();
+        let more = ["Not complete: these are the first of 1200 refused rows."];
+        assert_eq!(rest, if refused > 1000 { &more[..] } else { &[] });
+    }
+}

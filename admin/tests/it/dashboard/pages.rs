@@ -71,6 +71,7 @@ const ROWS: &[Row] = &[
     row("GET", "/import", [200, 403, 403, 200, 200, 200]),
     row("POST", "/import", [422, 403, 403, 422, 422, 422]),
     row("GET", "/import/FILE", [404, 403, 403, 404, 404, 404]),
+    row("GET", "/import/FILE/refused.csv", [404, 403, 403, 404, 404, 404]),
     row("POST", "/import/FILE", [404, 403, 403, 404, 404, 404]),
     row("GET", "/projects/PROJECT/webhooks", [200, 200, 200, 200, 404, 404]),
     row("GET", "/projects/PROJECT/webhooks/new", [200, 200, 403, 200, 404, 404]),
