@@ -125,7 +125,7 @@ impl From<StoreView> for SystemStore {
             recovering: store.recovery == Recovery::InProgress,
             warnings: store.warnings,
             replayed: store.replays.replayed,
-            lost: store.replays.conflicts + store.replays.too_old,
+            lost: store.replays.conflicts + store.replays.given_up,
         }
     }
 }

@@ -80,7 +80,7 @@ fn state_facts(system: &SystemView) -> Vec<Fact> {
         ("Version", html! { (system.version) }),
         ("Store", html! { (store_name(store.kind)) ", format " (store.format.number()) }),
         ("Replayed after failovers", html! { (number::grouped(store.replays.replayed)) }),
-        ("Lost in failovers", html! { (number::grouped(store.replays.conflicts + store.replays.too_old)) }),
+        ("Lost in failovers", html! { (number::grouped(store.replays.conflicts + store.replays.given_up)) }),
     ]
 }
 

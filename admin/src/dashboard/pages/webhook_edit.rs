@@ -155,6 +155,7 @@ async fn changed_meanwhile(
     found: &WebhookAndProject,
     form: &Form,
 ) -> Result<Markup, Failure> {
-    let different = webhook_form::different_entries(&saved_form(state, found)?, form);
+    let saved = saved_form(state, found)?;
+    let different = webhook_form::different_entries(&saved, form);
     overtaken_form::notice(state, visitor, "webhook", &found.webhook.record.stamps, &different).await
 }
