@@ -11,6 +11,7 @@ export const PAGES = [
   { route: "/projects" },
   { route: "/projects", as: "viewer" },
   { route: "/projects", from: "/projects?status=deleted" },
+  { route: "/projects", act: (page) => filterProjects(page, "sand") },
   { route: "/projects/new" },
   { route: "/projects/{id}" },
   { route: "/projects/{id}", id: () => ids.testProject },
@@ -103,6 +104,13 @@ async function revokeAll(page, customer) {
   await page.getByLabel("Type the customer ID").fill(customer);
   await page.getByRole("button", { name: "Revoke the keys" }).click();
   await page.getByText("1 key of the customer").waitFor();
+}
+
+async function filterProjects(page, text) {
+  await page.getByLabel("Name or ID").fill(text);
+  await page.getByRole("button", { name: "Filter" }).click();
+  await page.getByRole("link", { name: "Online shop" }).waitFor({ state: "detached" });
+  await page.getByRole("link", { name: "Sandbox" }).waitFor();
 }
 
 async function search(page, text) {
