@@ -15,6 +15,7 @@ mod origin;
 mod pages;
 mod parts;
 mod policy;
+mod possible_value;
 pub(crate) mod root;
 mod snippets;
 mod state;

@@ -5,7 +5,7 @@ use gatepost_control_plane::{
     Failure, KeyFilter, KeyRef, KeyScope, LongResponse, NullableFilter, Rest, ScanTime, SearchRequest, Selection,
 };
 use gatepost_domain::id::ProjectId;
-use gatepost_domain::key::{self, KeyFormat, Secret};
+use gatepost_domain::key::Secret;
 use gatepost_domain::record::{ApiKey, Project, Status};
 use gatepost_store::{SortOrder, Versioned};
 use maud::{Markup, html};
@@ -19,6 +19,7 @@ use crate::dashboard::layout;
 use crate::dashboard::parts::results::{SearchQuery, SearchedList, SearchedPart, SoFar};
 use crate::dashboard::parts::table::Column::Text;
 use crate::dashboard::parts::{empty, facts, number, pager, table, time};
+use crate::dashboard::possible_value::looks_like_value;
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
@@ -163,12 +164,6 @@ pub(crate) async fn search(
         }
         Err(failure) => Err(failure.into()),
     }
-}
-
-pub(crate) fn looks_like_value(text: &str) -> bool {
-    let is_mask = text.contains('…') || text.contains("...");
-    let begins_like_one = text.starts_with("live_") || text.starts_with("test_");
-    key::key_format(text) == KeyFormat::Generated || (begins_like_one && !is_mask)
 }
 
 async fn read_list(

@@ -7,7 +7,6 @@ use gatepost_domain::record::{Project, Status};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::search;
 use crate::dashboard::answer::{self, PageResult};
 use crate::dashboard::form::{Form, FormFaults, NO_FAULTS};
 use crate::dashboard::layout::{self, Page, Section};
@@ -16,6 +15,7 @@ use crate::dashboard::parts::field::{Entries, Field};
 use crate::dashboard::parts::pager::ListQuery;
 use crate::dashboard::parts::table::Column::Text;
 use crate::dashboard::parts::{copy, empty, facts, pager, table, time};
+use crate::dashboard::possible_value::may_be_value;
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::usage::{self, UsagePeriod};
@@ -100,7 +100,7 @@ pub(crate) async fn list(
 pub(crate) async fn filter(State(state): State<DashboardState>, visitor: Visitor, form: Form) -> PageResult {
     let query = ProjectsQuery { status: form.filled("status"), env: form.filled("env"), q: form.filled("q") };
     let mut selected = query.parse()?;
-    if search::may_be_value(&selected.text) {
+    if may_be_value(&selected.text) {
         let found = selected.read(&state, &visitor, ListQuery::default().request(1)).await?;
         if found.items.is_empty() {
             selected.text.clear();

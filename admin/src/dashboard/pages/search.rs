@@ -4,7 +4,7 @@ use axum::extract::{Query, State};
 use gatepost_control_plane::{
     Failure, KeyRef, KeyScope, PageRequest, ProjectFilter, Rest, ScanTime, SearchRequest, SearchResults, WebhookFilter,
 };
-use gatepost_domain::id::{AccountId, EventId, KeyId, ProjectId, WebhookId};
+use gatepost_domain::id::{EventId, ProjectId, WebhookId};
 use gatepost_domain::key::Secret;
 use gatepost_domain::record::{ApiKey, Project, Webhook};
 use gatepost_store::Versioned;
@@ -21,15 +21,13 @@ use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::parts::results::{self, SearchedList, SearchedPart, SoFar};
 use crate::dashboard::parts::table::Column::Text;
 use crate::dashboard::parts::{badge, copy, empty, pager, search, table};
+use crate::dashboard::possible_value::may_be_value;
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
 
 /// Results of each kind on the page.
 const MAX_RESULTS: usize = 20;
-/// Characters from which a word without spaces may be the value of a key, whatever its form.
-const MIN_VALUE_CHARS: usize = 16;
-
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct SearchQuery {
     #[serde(default)]
@@ -131,15 +129,6 @@ async fn path_of(state: &DashboardState, visitor: &Visitor, text: &str) -> Resul
         Err(Failure::Refused(_)) => Ok(None),
         Err(failure) => Err(failure),
     }
-}
-
-/// Returns whether a text may be the value of a key, which must not appear in an address.
-pub(crate) fn may_be_value(text: &str) -> bool {
-    let is_id = [ProjectId::PREFIX, KeyId::PREFIX, WebhookId::PREFIX, AccountId::PREFIX, EventId::PREFIX]
-        .iter()
-        .any(|prefix| text.starts_with(prefix));
-    let is_long_word = text.chars().count() >= MIN_VALUE_CHARS && !text.contains(char::is_whitespace);
-    keys::looks_like_value(text) || (is_long_word && !is_id)
 }
 
 async fn results_page(
