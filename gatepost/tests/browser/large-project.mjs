@@ -38,7 +38,6 @@ test("a project of many keys is paged and searched", async (t) => {
   const name = `Key ${KEYS - 1}`;
   await timed("a search for one of all keys", async () => {
     await search(name);
-    await page.getByText(/Searched [\d,]+ keys so far/).waitFor();
     await page.getByRole("link", { name, exact: true }).waitFor({ timeout: 60_000 });
   });
   await timed("a search in vain", async () => {
