@@ -180,7 +180,7 @@ async fn changed_files_are_taken_over_and_broken_ones_are_not() {
     fs::write(&files.cert, "no certificate").unwrap();
     fixture.gatepost.await_log("has no certificate").await;
     fs::remove_file(&files.cert).unwrap();
-    fixture.gatepost.await_log("cannot be read: No such file").await;
+    fixture.gatepost.await_log("cannot be read: no such file").await;
     assert_eq!(fixture.subject("api.example.com"), "CN = other");
     let expiry = "gatepost_certificate_expiry_timestamp_seconds{listener=\"secure\",name=\"api.example.com\"}";
     assert!(fixture.gatepost.metric(expiry).await > 1_000_000_000.0);
@@ -302,7 +302,7 @@ fn faults_of_certificates_are_reported_together_with_file_and_line() {
         for fault in [
             "other.key: is not the key of",
             "expired.pem: expired at 2021-01-01",
-            "missing.pem: cannot be read: No such file",
+            "missing.pem: cannot be read: no such file",
             &format!("{of_upstream}\"not a name\" is not a DNS name or an address"),
             &format!("{of_upstream}no-ca.pem: cannot be read"),
             &format!("{of_upstream}{key}: is not the key of {cert}"),
