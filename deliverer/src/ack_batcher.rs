@@ -128,8 +128,9 @@ fn gathered_part(in_flight: usize) -> usize {
 }
 
 impl Settler {
-    /// Settles a batch. The dispatcher is woken as soon as the operation was sent: an operation that is sent after it comes
-    /// after it in the store, so a lease finds what this one makes due, and the receivers do not wait for another round trip.
+    /// Settles a batch. The dispatcher is woken as soon as the operation was sent: a lease that is sent after it reaches the
+    /// store after it and finds what it makes due, and receivers do not wait for another round trip. Where a lease overtakes
+    /// it, as nothing forbids on a Cluster, the next settlement or the poll of the dispatcher makes up for it.
     async fn settle_batch(self, batch: Vec<PendingAck>) {
         let (settlements, reply_senders): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         let mut settling = pin!(self.store.settle(settlements));
