@@ -27,6 +27,9 @@ pub(crate) const ADMIN_URL_HINT: &str = "if the admin API is elsewhere, name it 
 /// Time until a response begins. It is longer than the attempt that the test of a webhook waits for, and than a change
 /// waits for the gateways.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(40);
+/// Time until a stream begins, which waits for nothing. The HTTP client can lose a request whose connection is reset at
+/// that moment: only this limit ends its wait.
+const STREAM_START_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of a response body in bytes, streams apart.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
@@ -120,7 +123,7 @@ impl AdminClient {
         if let Some(seconds) = request.wait_s {
             builder = builder.header("prefer", format!("wait={seconds}"));
         }
-        let response = self.send(builder).await.map_err(|error| match error {
+        let response = self.send(builder, RESPONSE_TIMEOUT).await.map_err(|error| match error {
             AdminError::NoResponse(why) => {
                 AdminError::NoResponse(format!("{} did not respond: {why}; {ADMIN_URL_HINT}", self.url))
             }
@@ -139,7 +142,7 @@ impl AdminClient {
             Some(last) => request.header("last-event-id", last),
             None => request,
         };
-        let response = self.send(request).await?;
+        let response = self.send(request, STREAM_START_TIMEOUT).await?;
         let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if kind.starts_with("text/event-stream") {
             Ok(response)
@@ -149,10 +152,10 @@ impl AdminClient {
     }
 
     /// Sends a request, and waits for the start of a response that is a success.
-    async fn send(&self, request: RequestBuilder) -> Result<Response, AdminError> {
+    async fn send(&self, request: RequestBuilder, timeout: Duration) -> Result<Response, AdminError> {
         let sending = request.header("x-api-key", self.access_key.clone()).send();
-        let response = tokio::time::timeout(RESPONSE_TIMEOUT, sending).await;
-        let response = response.map_err(|_| no_response())?.map_err(AdminError::from_transport)?;
+        let response = tokio::time::timeout(timeout, sending).await;
+        let response = response.map_err(|_| no_response(timeout))?.map_err(AdminError::from_transport)?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -179,12 +182,12 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, AdminError> {
         }
         Ok(())
     };
-    tokio::time::timeout(RESPONSE_TIMEOUT, reading).await.map_err(|_| no_response())??;
+    tokio::time::timeout(RESPONSE_TIMEOUT, reading).await.map_err(|_| no_response(RESPONSE_TIMEOUT))??;
     Ok(body)
 }
 
-fn no_response() -> AdminError {
-    AdminError::NoResponse(format!("no response within {} s", RESPONSE_TIMEOUT.as_secs()))
+fn no_response(timeout: Duration) -> AdminError {
+    AdminError::NoResponse(format!("no response within {} s", timeout.as_secs()))
 }
 
 fn find_access_key(url: &AdminUrl) -> anyhow::Result<Secret> {
