@@ -12,6 +12,7 @@ pub(crate) mod event_cursor;
 pub(crate) mod event_filter;
 pub(crate) mod events;
 pub(crate) mod explain;
+mod first_project;
 pub(crate) mod gateways;
 pub(crate) mod import;
 pub(crate) mod import_run;

@@ -145,6 +145,15 @@ impl AccountId {
     }
 }
 
+impl ProjectId {
+    /// Derives the id of the project that a new store begins with. Concurrent creations claim the same id, so only one
+    /// succeeds.
+    pub fn first_of(account: &AccountId) -> Self {
+        let hash: [u8; 32] = Sha256::digest(format!("first project of {account}")).into();
+        Self(derive_from_hash(Self::PREFIX, account.partition(), &hash))
+    }
+}
+
 impl KeyId {
     /// Derives the id of an imported key from its digest. The same value always gets the same id, so a repeated
     /// import creates no duplicates. Earlier versions derived another id from it.
@@ -211,6 +220,15 @@ mod tests {
         assert_ne!(id, AccountId::from_name("acme2"));
         assert_eq!(AccountId::parse(id.as_str()), Ok(id.clone()));
         assert_eq!(id.as_str().len(), AccountId::PREFIX.len() + 2 + RANDOM_DIGITS);
+    }
+
+    #[test]
+    fn an_account_has_one_first_project_next_to_it() {
+        let account = AccountId::from_name("acme");
+        let id = ProjectId::first_of(&account);
+        assert_eq!(id, ProjectId::first_of(&account));
+        assert_ne!(id, ProjectId::first_of(&AccountId::from_name("acme2")));
+        assert_eq!((ProjectId::parse(id.as_str()), id.partition()), (Ok(id.clone()), account.partition()));
     }
 
     #[test]

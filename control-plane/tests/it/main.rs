@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod first_project;
 mod fixture;
 mod operator_access_keys;
 mod partitions;
