@@ -14,6 +14,7 @@ pub mod host;
 pub mod id;
 pub mod key;
 pub mod key_facts;
+pub mod log_text;
 pub mod network;
 pub mod origin;
 pub mod partition;

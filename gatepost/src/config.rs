@@ -9,6 +9,7 @@ mod header_edits;
 mod https_redirect;
 mod listen_addresses;
 mod listeners;
+mod log;
 mod parsers;
 mod reader;
 mod redirect_faults;
@@ -41,6 +42,7 @@ pub(crate) use environment::{ACCESS_KEY_VARIABLE, ADMIN_URL_VARIABLE, MASTER_KEY
 pub(crate) use files::{ReadFile, read_file};
 pub(crate) use gateway::GatewayConfig;
 use listen_addresses::{ListenAddress, check_servers};
+pub(crate) use log::{LogConfig, LogFormatSetting};
 use parsers::{ParseSettingError, parse_address, parse_listener_name, parse_origin};
 use reader::{ErrorCollector, Section};
 pub(crate) use settings::Settings;
@@ -68,7 +70,7 @@ pub(crate) struct Config {
     pub(crate) retention: Retention,
     pub(crate) webhooks: WebhooksConfig,
     pub(crate) outage_policy: OutagePolicy,
-    pub(crate) log_filter: String,
+    pub(crate) log: LogConfig,
     /// Problems that do not prevent a start.
     pub(crate) warnings: Vec<String>,
     pub(crate) settings: Settings,
@@ -228,7 +230,7 @@ fn read_config(mut root: Section<'_>, files: ReadFile<'_>) -> Config {
         retention: read_retention(root.section("events")),
         webhooks: read_webhooks(root.section("webhooks")),
         outage_policy: read_outage_policy(root.section("rate_limits")),
-        log_filter: read_log_filter(root.section("log")),
+        log: log::read(root.section("log")),
         warnings: Vec::new(),
         settings: Settings::default(),
     };
@@ -333,16 +335,6 @@ fn read_outage_policy(mut section: Section<'_>) -> OutagePolicy {
     let policy = section.word("when_store_is_down", OutagePolicy::Local, &OUTAGE_POLICIES);
     section.reject_unknown_keys();
     policy
-}
-
-fn read_log_filter(mut section: Section<'_>) -> String {
-    let filter =
-        section.parsed("filter", "info".to_owned(), |text| match text.parse::<tracing_subscriber::EnvFilter>() {
-            Ok(_) => Ok(text.to_owned()),
-            Err(error) => Err(ParseSettingError::from(error)),
-        });
-    section.reject_unknown_keys();
-    filter
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::admin_url::{AdminUrl, reachable_address};
 use crate::config::DashboardConfig;
+use crate::person::Terminal;
 
 const SIGN_IN_PATH: &str = "/dashboard/sign-in";
 
@@ -69,13 +70,11 @@ pub(crate) async fn create_link(
 }
 
 /// Prints a sign-in link to the person at the terminal. It is never logged, where others could read it.
-pub(crate) async fn print_link(use_cases: &ControlPlane, dashboard: &DashboardUrl) {
-    let text = match create_link(use_cases, Some(dashboard), None).await {
+pub(crate) async fn print_link(terminal: Terminal, use_cases: &ControlPlane, dashboard: &DashboardUrl) {
+    terminal.print(&match create_link(use_cases, Some(dashboard), None).await {
         Ok(link) => format!("dashboard: {}\n{}", link.url, link.limits()),
         Err(error) => format!("no sign-in link to the dashboard: {}", error_chain(error.as_ref())),
-    };
-    // A terminal that is paused does not delay the start; `gatepost dashboard` prints another link.
-    gatepost_runtime::write_to_stdout(format!("{text}\n"));
+    });
 }
 
 #[cfg(test)]

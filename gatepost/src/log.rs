@@ -1,10 +1,14 @@
-//! Log lines: JSON on standard error, so that they do not mix with the output of commands. A bounded queue and a
-//! dedicated thread write them, so that a slow reader never blocks the process.
+//! Log lines: on standard error, so that they do not mix with the output of commands; text at a terminal, else JSON. A
+//! bounded queue and a dedicated thread write them, so that a slow reader never blocks the process.
 
-use std::io;
+mod event_text;
+
+use std::io::{self, IsTerminal as _};
 use std::sync::OnceLock;
 
+use anstream::ColorChoice;
 use anyhow::Context;
+use gatepost_domain::log_text::{Colours, LogFormat};
 use gatepost_runtime::{LogWriter, Task, registered};
 use prometheus::{IntCounter, Registry};
 use tracing::{Level, Metadata};
@@ -16,7 +20,9 @@ use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::config::{LogConfig, LogFormatSetting};
 use crate::redacting_writer::RedactingWriter;
+use event_text::EventText;
 
 /// Maximum size of queued lines in bytes. Lines that do not fit are dropped and counted.
 const MAX_QUEUED_BYTES: usize = 1 << 20;
@@ -44,8 +50,9 @@ impl io::Write for LogSink {
     }
 }
 
-/// Starts logging if it is not started, and registers the metric of dropped lines.
-pub(crate) fn init(filter: &str, registry: &Registry) -> anyhow::Result<()> {
+/// Starts logging if it is not started, registers the metric of dropped lines, and returns the format of lines.
+pub(crate) fn init(config: &LogConfig, registry: &Registry) -> anyhow::Result<LogFormat> {
+    let format = resolve_format(config.format);
     if LOG.get().is_none() {
         let dropped = IntCounter::new(
             "gatepost_log_dropped_total",
@@ -55,15 +62,35 @@ pub(crate) fn init(filter: &str, registry: &Registry) -> anyhow::Result<()> {
             .context("starting the log writer failed")?;
         // Another thread may have set it concurrently.
         let _ = LOG.set(Log { writer, dropped });
-        let layer = json_layer(filter, || RedactingWriter(LogSink));
+        let sink = || RedactingWriter(LogSink);
+        let registry = tracing_subscriber::registry();
         // A subscriber that is set already is kept.
-        let _ = tracing_subscriber::registry().with(layer).try_init();
+        let _ = match format {
+            LogFormat::Json => registry.with(json_layer(&config.filter, sink)).try_init(),
+            LogFormat::Text(colours) => registry.with(text_layer(colours, &config.filter, sink)).try_init(),
+        };
         gatepost_runtime::install_hook();
     }
     if let Some(log) = LOG.get() {
         registered(registry, Ok(log.dropped.clone()))?;
     }
-    Ok(())
+    Ok(format)
+}
+
+/// Chooses the format for where standard error leads. As in other programs, `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` and
+/// `TERM` decide about colours.
+fn resolve_format(setting: LogFormatSetting) -> LogFormat {
+    let stderr = io::stderr();
+    let is_text = match setting {
+        LogFormatSetting::Auto => stderr.is_terminal(),
+        LogFormatSetting::Text => true,
+        LogFormatSetting::Json => false,
+    };
+    match (is_text, anstream::AutoStream::choice(&stderr)) {
+        (false, _) => LogFormat::Json,
+        (true, ColorChoice::Never) => LogFormat::Text(Colours::Off),
+        (true, ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always) => LogFormat::Text(Colours::On),
+    }
 }
 
 /// Waits at most one second until all lines are written, at the end of a process.
@@ -73,14 +100,32 @@ pub(crate) fn flush() {
     }
 }
 
-/// Returns a layer that writes the lines that match a filter. From libraries it only writes lines that cannot contain a
-/// header or a body.
+/// Waits like [`flush`] while other tasks go on.
+pub(crate) async fn flush_without_blocking() {
+    if let Some(log) = LOG.get() {
+        log.writer.flush().await;
+    }
+}
+
 fn json_layer<S, W>(filter: &str, writer: W) -> impl Layer<S>
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let layer = fmt::layer().json().flatten_event(true).log_internal_errors(false).with_writer(writer);
+    filtered(fmt::layer().json().flatten_event(true).log_internal_errors(false).with_writer(writer), filter)
+}
+
+fn text_layer<S, W>(colours: Colours, filter: &str, writer: W) -> impl Layer<S>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    filtered(fmt::layer().event_format(EventText(colours)).log_internal_errors(false).with_writer(writer), filter)
+}
+
+/// Returns a layer that writes the lines that match a filter. From libraries it only writes lines that cannot contain a
+/// header or a body.
+fn filtered<S: tracing::Subscriber>(layer: impl Layer<S>, filter: &str) -> impl Layer<S> {
     let filter = EnvFilter::new(filter);
     let max_level = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
     let is_safe =
@@ -125,10 +170,20 @@ mod tests {
     }
 
     fn capture_log(filter: &str, log: impl FnOnce()) -> String {
+        capture_log_as(LogFormat::Json, filter, log)
+    }
+
+    fn capture_log_as(format: LogFormat, filter: &str, log: impl FnOnce()) -> String {
         let written = CapturedLog::default();
         let writer = written.clone();
-        let layer = json_layer(filter, move || RedactingWriter(writer.clone()));
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
+        let sink = move || RedactingWriter(writer.clone());
+        let registry = tracing_subscriber::registry();
+        match format {
+            LogFormat::Json => tracing::subscriber::with_default(registry.with(json_layer(filter, sink)), log),
+            LogFormat::Text(colours) => {
+                tracing::subscriber::with_default(registry.with(text_layer(colours, filter, sink)), log);
+            }
+        }
         String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
     }
 
@@ -177,12 +232,26 @@ mod tests {
     #[test]
     fn a_key_is_masked_in_messages_fields_and_errors() {
         let key = format!("live_{}", "0123456789abcdef".repeat(4));
-        let text = capture_log("info", || {
-            let error = io::Error::other(format!("cannot read {key}"));
-            tracing::info!(target: "gatepost", %error, key, "{key}");
-            tracing::error!(target: "h2", "{key}");
+        for format in [LogFormat::Json, LogFormat::Text(Colours::Off), LogFormat::Text(Colours::On)] {
+            let text = capture_log_as(format, "info", || {
+                let error = io::Error::other(format!("cannot read {key}"));
+                tracing::info!(target: "gatepost", %error, key, "{key}");
+                tracing::error!(target: "h2", "{key}");
+            });
+            assert_eq!(text.lines().count(), 2, "{format:?}");
+            assert!(!text.contains("0123456789abcdef") && text.matches("live_***").count() == 4, "{format:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn text_is_for_people() {
+        let text = capture_log_as(LogFormat::Text(Colours::Off), "info", || {
+            tracing::info!(target: "gatepost", address = %"127.0.0.1:80", count = 2, "it\nlistens");
+            let (method, route, status, duration_us) = ("GET", "/projects", 200, 1500);
+            tracing::info!(target: "gatepost::admin", request_id = "req_1", method, route, status, duration_us);
+            tracing::debug!(target: "gatepost", "hidden");
         });
-        assert_eq!(text.lines().count(), 2);
-        assert!(!text.contains("0123456789abcdef") && text.matches("live_***").count() == 4, "{text}");
+        let lines: Vec<&str> = text.lines().map(|line| line.split_once("Z ").unwrap().1).collect();
+        assert_eq!(lines, ["INFO  it\\nlistens address=127.0.0.1:80 count=2", "200 GET /projects 1.5ms admin API"]);
     }
 }

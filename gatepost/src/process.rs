@@ -9,6 +9,7 @@ use gatepost_admin::{ControlPlaneServer, DashboardOptions, ListenOptions};
 use gatepost_control_plane::ControlPlane;
 use gatepost_deliverer::options::MAX_PENDING;
 use gatepost_deliverer::{Deliverer, DelivererOptions};
+use gatepost_domain::log_text::LogFormat;
 use gatepost_domain::time::Clock;
 use gatepost_gateway::Gateway;
 use gatepost_limits::RateLimiter;
@@ -50,6 +51,7 @@ pub(crate) struct Process {
     service_manager: ServiceManager,
     /// Sockets of the parts that have not started.
     sockets: Mutex<ListenerSockets>,
+    log_format: LogFormat,
 }
 
 /// Reason for which a process ends.
@@ -83,7 +85,7 @@ impl Process {
         outage: StoreOutage,
     ) -> anyhow::Result<Option<Self>> {
         let (registry, readiness) = (Registry::new(), Readiness::default());
-        log::init(&config.log_filter, &registry)?;
+        let log_format = log::init(&config.log, &registry)?;
         gatepost_runtime::register_panic_metric(&registry)?;
         readiness.set("process", DependencyState::not_ready("starting"));
         let ops = OpsServer::start(config.ops.clone(), sockets.take(&Place::Ops), readiness.clone(), registry.clone())
@@ -132,6 +134,7 @@ impl Process {
             ops,
             service_manager,
             sockets,
+            log_format,
         }))
     }
 
@@ -154,7 +157,6 @@ impl Process {
 
     /// Waits for a signal or for a task that panics repeatedly, then reports the process as draining.
     pub(crate) async fn run(&self, signals: &mut Signals) -> ExitReason {
-        self.mark_started();
         let ended = tokio::select! {
             () = signals.wait_for_stop() => ExitReason::Signal,
             task = gatepost_runtime::wait_for_crash_loop() => ExitReason::RepeatedPanics(task),
@@ -191,16 +193,16 @@ impl Process {
                 .await
                 .context("following the changes of the store failed")?;
         let gateway_options = gateway_options(config);
-        let clock = Arc::clone(&self.clock);
-        let gateway =
-            match Gateway::start(listeners, gateway_options, tls, replica_sync.verifier(), clock, &self.registry).await
-            {
-                Ok(gateway) => gateway,
-                Err(error) => {
-                    deregister(replica_sync).await;
-                    return Err(error.into());
-                }
-            };
+        let (clock, verifier) = (Arc::clone(&self.clock), replica_sync.verifier());
+        let starting =
+            Gateway::start(listeners, gateway_options, tls, verifier, clock, self.log_format, &self.registry);
+        let gateway = match starting.await {
+            Ok(gateway) => gateway,
+            Err(error) => {
+                deregister(replica_sync).await;
+                return Err(error.into());
+            }
+        };
         let (verifier, readiness) = (replica_sync.verifier(), self.readiness.clone());
         supervise(Task::CacheProbe, move || probes::probe_cache(Arc::clone(&verifier), readiness.clone()));
         let (status, readiness) = (gateway.status(), self.readiness.clone());

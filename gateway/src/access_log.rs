@@ -1,4 +1,4 @@
-//! Access log: one line of JSON for each request. It names the key by its id, and never contains a credential.
+//! Access log: one line for each request, of JSON or for people. It names the key by its id, and never contains a credential.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gatepost_domain::header_name::NormalizedHeaderName;
 use gatepost_domain::key::{KeyFormat, MIN_KEY_BYTES, key_format};
+use gatepost_domain::log_text::{Colours, LogFormat, LogText, LoggedRequest};
 use gatepost_domain::redact::{MASK, redact_cow};
 use gatepost_domain::time::Timestamp;
 use gatepost_edge::credential;
@@ -23,6 +24,8 @@ const LOG_TARGET: &str = "gatepost::access";
 /// Length of `2026-11-23T10:00:00`.
 const SECOND_BYTES: usize = 19;
 const MS_PER_SECOND: u64 = 1000;
+/// Maximum number of characters of a path in a line for people.
+const MAX_PATH_CHARS: usize = 80;
 
 thread_local! {
     /// Shared by the lines of a thread, which renders one at a time.
@@ -109,8 +112,26 @@ impl<'a> AccessLogLine<'a> {
         }
     }
 
-    pub(crate) fn write(&self, writer: &LogWriter) {
-        LINE_BUFFER.with_borrow_mut(|text| writer.push(text.render(self)));
+    pub(crate) fn write(&self, writer: &LogWriter, format: LogFormat) {
+        match format {
+            LogFormat::Json => LINE_BUFFER.with_borrow_mut(|text| writer.push(text.render(self))),
+            LogFormat::Text(colours) => writer.push(self.render_text(colours).as_bytes()),
+        }
+    }
+
+    /// Renders the line for people: with the key, or why the request failed.
+    fn render_text(&self, colours: Colours) -> String {
+        let path = match self.path.char_indices().nth(MAX_PATH_CHARS) {
+            Some((end, _)) => Cow::Owned(format!("{}…", &self.path[..end])),
+            None => Cow::Borrowed(self.path),
+        };
+        LogText::new(self.timestamp, colours).request(&LoggedRequest {
+            status: self.status,
+            method: self.method,
+            path: &path,
+            duration_us: self.duration_us,
+            note: if self.reason.is_empty() { self.key_id.unwrap_or_default() } else { self.reason },
+        })
     }
 
     /// Renders the line without writing it, and returns its length in bytes.
@@ -343,6 +364,17 @@ mod tests {
         assert_eq!(absent.map(|name| rendered.get(name)), [None; 9]);
         assert_eq!(["path", "route", "reason", "upstream_us"].map(|name| rendered.get(name)), [None; 4]);
         assert_eq!(rendered["duration_us"], 300);
+    }
+
+    #[test]
+    fn a_line_for_people_names_the_key_or_why_the_request_failed() {
+        let text = |line: AccessLogLine<'_>| line.render_text(Colours::Off);
+        assert_eq!(text(line()), "10:00:00.042Z 200 GET /v1/items/42 300µs key_1\n");
+        let rejected = AccessLogLine { status: 401, reason: "unknown-key", key_id: None, ..line() };
+        assert_eq!(text(rejected), "10:00:00.042Z 401 GET /v1/items/42 300µs unknown-key\n");
+        let long = "/é".repeat(50);
+        let expected = format!("10:00:00.042Z 200 GET {}… 300µs key_1\n", "/é".repeat(40));
+        assert_eq!(text(AccessLogLine { path: &long, ..line() }), expected);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use gatepost_domain::log_text::LogFormat;
 use gatepost_domain::problem::ErrorCode;
 use gatepost_domain::time::Clock;
 use gatepost_edge::{Authorizer, Decision, RequestAction};
@@ -45,6 +46,7 @@ pub(crate) struct Proxy {
     pub(crate) tls_listeners: TlsListeners,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log_writer: Arc<LogWriter>,
+    pub(crate) log_format: LogFormat,
     pub(crate) request_ids: Arc<RequestIds>,
     pub(crate) in_flight: InFlight,
     pub(crate) clock: Arc<dyn Clock>,
@@ -319,7 +321,7 @@ impl Proxy {
             duration: ended.duration_since(context.started),
             upstream_duration: context.waited_for_upstream(ended),
         };
-        AccessLogLine::new(context, request, self.clock.now()).write(&self.log_writer);
+        AccessLogLine::new(context, request, self.clock.now()).write(&self.log_writer, self.log_format);
     }
 }
 

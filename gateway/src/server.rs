@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use gatepost_domain::log_text::LogFormat;
 use gatepost_domain::time::Clock;
 use gatepost_edge::Authorizer;
 use gatepost_runtime::{LogWriter, Task};
@@ -77,6 +78,7 @@ impl Gateway {
         mut tls: TlsMaterials,
         verifier: Arc<Verifier>,
         clock: Arc<dyn Clock>,
+        log_format: LogFormat,
         registry: &Registry,
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::register(registry)?);
@@ -92,6 +94,7 @@ impl Gateway {
             tls_listeners: tls_listeners.clone(),
             metrics: Arc::clone(&metrics),
             log_writer: Arc::clone(&log_writer),
+            log_format,
             request_ids: Arc::new(RequestIds::new()),
             in_flight: in_flight.clone(),
             clock: Arc::clone(&clock),

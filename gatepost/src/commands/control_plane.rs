@@ -19,6 +19,7 @@ pub(crate) async fn run(
     let Some(process) = started else { return Ok(()) };
     let server = process.start_control_plane(process.build_use_cases()?).await?;
     let deliverer = if control_plane.no_deliverer { None } else { Some(process.start_deliverer()?) };
+    process.mark_started();
     let ended = process.run(&mut signals).await;
     let draining = async {
         stop_control_plane(server).await;

@@ -14,6 +14,7 @@ pub(crate) async fn run(options: &Options, sockets: InheritedSockets) -> anyhow:
     let started = Process::start(&mut signals, config, sockets, StoreInit::MustExist, StoreOutage::NotReady).await?;
     let Some(process) = started else { return Ok(()) };
     let deliverer = process.start_deliverer()?;
+    process.mark_started();
     let ended = process.run(&mut signals).await;
     let draining = async {
         deliverer.stop().await;

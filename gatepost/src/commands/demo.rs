@@ -1,6 +1,5 @@
 //! `gatepost demo`: runs everything in one process on a temporary store.
 
-use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use gatepost_control_plane::NewAccessKey;
@@ -14,6 +13,7 @@ use crate::demo::activity::Activity;
 use crate::demo::admin_api::AdminApi;
 use crate::demo::walkthrough::{Addresses, Walkthrough};
 use crate::demo::{receiver::Receiver, sample_api, unreliable_receiver};
+use crate::person::Terminal;
 use crate::probes::StoreOutage;
 use crate::process::{Process, stop_control_plane};
 use crate::signals::Signals;
@@ -56,9 +56,9 @@ pub(crate) async fn run(options: &DemoOptions) -> anyhow::Result<()> {
     };
     process.mark_started();
     if let Some(dashboard) = process.dashboard_url(&server)
-        && std::io::stdout().is_terminal()
+        && let Some(terminal) = Terminal::find()
     {
-        dashboard_url::print_link(&use_cases, &dashboard).await;
+        dashboard_url::print_link(terminal, &use_cases, &dashboard).await;
     }
     let result = present(options, addresses, created.secret, receiver, &mut signals).await;
     let draining = async {
@@ -87,7 +87,7 @@ async fn present(
     }
     let unreliable = unreliable_receiver::start().await?;
     let activity = Activity::prepare(admin, addresses.gateway, &project, unreliable).await?;
-    walkthrough.print_next_steps()?;
+    walkthrough.print_next_steps(&project)?;
     tokio::select! {
         () = activity.run() => {}
         () = signals.wait_for_stop() => {}

@@ -16,6 +16,7 @@ pub(crate) async fn run(options: &Options, sockets: InheritedSockets) -> anyhow:
     let Some(process) = started else { return Ok(()) };
     let gateway = process.start_gateway().await?;
     process.start_reloading(options.config_source(), &gateway, &mut signals)?;
+    process.mark_started();
     let ended = process.run(&mut signals).await;
     let draining = async {
         gateway.stop().await;

@@ -1,5 +1,7 @@
 //! `gatepost up`: everything in one process.
 
+mod greeting;
+
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,13 +13,14 @@ use gatepost_deliverer::Deliverer;
 use gatepost_domain::key;
 use gatepost_domain::record::Role;
 use gatepost_domain::time::Clock as _;
+use gatepost_runtime::error_chain;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{StoreUrl, os_rng};
 
 use crate::cli::{Options, UpOptions};
 use crate::config::{Config, ConfigSource};
 use crate::control_socket::{self, Executor, SocketLocation, StoreAccess};
-use crate::dashboard_url;
+use crate::person::Terminal;
 use crate::probes::StoreOutage;
 use crate::process::{Process, stop_control_plane};
 use crate::reload::Reloader;
@@ -43,7 +46,7 @@ pub(crate) async fn run(options: &Options, up: &UpOptions, sockets: InheritedSoc
     let use_cases = process.build_use_cases()?;
     let gateway = process.start_gateway().await?;
     let reloader = process.start_reloading(source, &gateway, &mut signals)?;
-    let (server, deliverer) = match start_control_plane_and_deliverer(&process, use_cases, reloader).await {
+    let (server, deliverer) = match start_control_plane_and_deliverer(&process, &use_cases, reloader).await {
         Ok(started) => started,
         Err(error) => {
             let cleanup = async {
@@ -54,6 +57,10 @@ pub(crate) async fn run(options: &Options, up: &UpOptions, sockets: InheritedSoc
             return Err(error);
         }
     };
+    process.mark_started();
+    if let Some(terminal) = Terminal::find() {
+        greeting::print(terminal, &process, &gateway, &server, &use_cases).await;
+    }
     let ended = process.run(&mut signals).await;
     let draining = async {
         tokio::join!(gateway.stop(), stop_control_plane(server), deliverer.stop());
@@ -88,20 +95,16 @@ fn load(options: &Options, up: &UpOptions) -> anyhow::Result<(ConfigSource, Conf
 
 async fn start_control_plane_and_deliverer(
     process: &Process,
-    use_cases: ControlPlane,
+    use_cases: &ControlPlane,
     reloader: Arc<Reloader>,
 ) -> anyhow::Result<(ControlPlaneServer, Deliverer)> {
-    ensure_first_access_key(process, &use_cases).await?;
+    ensure_first_access_key(process, use_cases).await?;
+    ensure_first_project(use_cases).await;
     let server = process.start_control_plane(use_cases.clone()).await?;
     let deliverer = process.start_deliverer()?;
-    let dashboard = process.dashboard_url(&server);
-    if let Some(dashboard) = &dashboard
-        && std::io::stdout().is_terminal()
-    {
-        dashboard_url::print_link(&use_cases, dashboard).await;
-    }
     if let StoreUrl::Embedded(directory) = &process.config.store.url {
-        let access = StoreAccess { control_plane: use_cases, store: process.store.clone(), dashboard };
+        let dashboard = process.dashboard_url(&server);
+        let access = StoreAccess { control_plane: use_cases.clone(), store: process.store.clone(), dashboard };
         let executor = Executor { reloader, store: Some(access) };
         control_socket::listen(&SocketLocation::of_store(directory), executor);
     }
@@ -156,6 +159,18 @@ async fn print_and_create_access_key(use_cases: &ControlPlane) -> anyhow::Result
     output::print_line(&format!("first access key, shown only once: {}", secret.expose()))?;
     use_cases.create_access_key_from_secret(&secret, &first_access_key_options()).await?;
     Ok(())
+}
+
+/// Creates the project of a store that has never had one. Everything else works without it.
+async fn ensure_first_project(use_cases: &ControlPlane) {
+    match use_cases.create_first_project().await {
+        Ok(Some(project)) => tracing::info!(%project, "the first project was created"),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(
+            error = %error_chain(&error),
+            "creating the first project failed: create one with `gatepost project create`"
+        ),
+    }
 }
 
 fn first_access_key_options() -> NewAccessKey {

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::admin_api::{AdminApi, text_member};
 use super::receiver::Receiver;
+use crate::next_command::NextCommand;
 
 /// Timeout of one request.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -65,16 +66,21 @@ impl Walkthrough {
         Ok(project.to_owned())
     }
 
-    /// Prints how to continue while the demo runs.
-    pub(crate) fn print_next_steps(&self) -> anyhow::Result<()> {
+    /// Prints how to continue while the demo runs, with keys of a project.
+    pub(crate) fn print_next_steps(&self, project: &str) -> anyhow::Result<()> {
         let Addresses { gateway, admin, ops, upstream, receiver } = self.addresses;
+        let access_key = self.admin.access_key();
+        let next = NextCommand {
+            access_key: format!("GATEPOST_ACCESS_KEY={access_key} ").into(),
+            admin,
+            gateway: Some(gateway),
+        };
         print(&format!(
             "\nStill running, until Ctrl-C:\n  dashboard  http://{admin}/dashboard\n  gateway    http://{gateway}\n  \
-             admin API  http://{admin}  (x-api-key: {})\n  metrics    http://{ops}/metrics\n  sample API http://{upstream}\n  receiver   http://{receiver}\n\nCreate a \
-             key, then use it:\n  curl -s http://{admin}/api-keys -H 'x-api-key: {}' -d '{{\"name\": \"mine\", \
-             \"projectId\": \"…\"}}'\n  curl -s http://{gateway}/anything -H 'Authorization: Bearer …'",
-            self.admin.access_key(),
-            self.admin.access_key(),
+             admin API  http://{admin}  (x-api-key: {access_key})\n  metrics    http://{ops}/metrics\n  sample API \
+             http://{upstream}\n  receiver   http://{receiver}\n\nCreate a key, in another terminal. The command prints \
+             another one, which uses the key:\n  {}",
+            next.create_key(&format!("--name mine --project {project}"))
         ))
     }
 

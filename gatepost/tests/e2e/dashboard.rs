@@ -55,7 +55,7 @@ fn stdout(output: &Output) -> String {
 async fn check_link(link: &str, name: &str, process: &Gatepost) {
     let form = browser().get(link).send().await.unwrap().text().await.unwrap();
     assert!(form.contains(&format!("Sign in as {name}")), "{form}");
-    assert!(page_after_sign_in(link, "/projects").await.contains("No project yet"));
+    assert!(page_after_sign_in(link, "/projects").await.contains("default"));
     assert_eq!(confirm(link).await.status(), 410);
     let (_, token) = link.split_once("?link=").unwrap();
     assert!(!process.log().join("\n").contains(token));
@@ -132,9 +132,9 @@ async fn up_prints_a_link_to_a_terminal_and_nowhere_else() {
     let arguments = ["up", "--upstream", &upstream];
     let (stdout, printed) = terminal::open();
     let mut up = Gatepost::start_with_stdout(directory.path(), &arguments, stdout).await;
-    let line = printed.wait_for("dashboard: ", 1);
+    let line = printed.wait_for("  dashboard  http", 1);
     printed.wait_for("the link signs in as \"first\" (admin), once and within 10 minutes", 1);
-    check_link(line.strip_prefix("dashboard: ").unwrap(), "first", &up).await;
+    check_link(line.trim().strip_prefix("dashboard  ").unwrap(), "first", &up).await;
     up.terminate();
 
     let file = directory.path().join("stdout");
@@ -173,7 +173,7 @@ async fn the_demo_begins_with_a_link_and_has_something_to_look_at() {
     let directory = tempfile::tempdir().unwrap();
     let mut demo = Demo::start(directory.path());
     // In its last line.
-    demo.printed.wait_for("/anything -H", 1);
+    demo.printed.wait_for("key create --name mine --project prj_", 1);
     let text = demo.printed.text();
     let link = text.lines().next().unwrap().strip_prefix("dashboard: ").unwrap();
     let projects = page_after_sign_in(link, "/projects").await;

@@ -6,6 +6,7 @@ mod access_keys;
 mod access_log;
 mod acl;
 mod admin;
+mod at_a_terminal;
 #[cfg(feature = "long")]
 mod backlog;
 mod bounds;

@@ -49,15 +49,14 @@ async fn a_key_is_created_used_changed_and_revoked_without_copying_an_id() {
     let upstream = MockServer::start();
     let gatepost = Fixture::start(directory.path(), &upstream).await;
 
-    let (code, _, stderr) = gatepost.try_run("key create --name Jane");
-    assert!(code == Some(1) && stderr.contains("gatepost project create"), "{stderr}");
-    let project = gatepost.json("project create --name first");
     let key = gatepost.run("key create --name Jane");
     assert_eq!(gatepost.status_with(&key).await, 200);
 
     let listed = gatepost.json("key list --name Jane");
     let id = listed[0]["id"].as_str().unwrap();
-    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["projectId"]), (1, &project["id"]));
+    let projects = gatepost.json("project list");
+    assert_eq!((projects.as_array().unwrap().len(), &projects[0]["name"]), (1, &Value::from("default")));
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["projectId"]), (1, &projects[0]["id"]));
     let table = gatepost.run("key list");
     assert!(table.starts_with("ID ") && table.contains("Jane") && table.lines().count() == 2, "{table}");
     assert!(gatepost.run(&format!("key get {id}")).contains("Jane"));
@@ -79,6 +78,11 @@ async fn a_key_is_created_used_changed_and_revoked_without_copying_an_id() {
     gatepost.run("project create --name second --env test");
     let (code, _, stderr) = gatepost.try_run("key create --name Joe");
     assert!(code == Some(2) && stderr.contains("--project") && stderr.contains("(second)"), "{stderr}");
+    for project in gatepost.json("project list").as_array().unwrap() {
+        gatepost.run(&format!("project delete {}", project["id"].as_str().unwrap()));
+    }
+    let (code, _, stderr) = gatepost.try_run("key create --name Joe");
+    assert!(code == Some(1) && stderr.contains("gatepost project create"), "{stderr}");
     let events = gatepost.json(&format!("event list --subject {id} --since 1h"));
     let kinds: Vec<_> = events.as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert_eq!((kinds.first(), kinds.last()), (Some(&"api-key.deleted"), Some(&"api-key.created")), "{kinds:?}");

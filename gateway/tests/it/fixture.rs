@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gatepost_domain::change::Action;
 use gatepost_domain::id::EventId;
+use gatepost_domain::log_text::LogFormat;
 use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{Actor, ApiKey, KeyDigest, Record};
 use gatepost_domain::time::{Clock, Timestamp};
@@ -105,7 +106,9 @@ impl Fixture {
             trace: Some(TraceOptions::default()),
         });
         let verifier = replica_sync.verifier();
-        let gateway = Gateway::start(vec![listener], options.clone(), tls, verifier, clock, &registry).await.unwrap();
+        let (listeners_now, format) = (vec![listener], LogFormat::Json);
+        let starting = Gateway::start(listeners_now, options.clone(), tls, verifier, clock, format, &registry);
+        let gateway = starting.await.unwrap();
         let address = gateway.addresses().await[0];
         Self { origin, address, key, key_id, old_key, options, listeners, registry, secure, gateway, replica_sync }
     }
