@@ -4,6 +4,7 @@ mod access_keys;
 mod ages;
 mod resources;
 mod suggestions;
+mod tools;
 mod webhooks;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub(crate) use resources::{
     ProjectCommand, ProjectOptions, RateLimitFlag, ResourceOutput, RevokeOptions, WebhookCommand, WebhookOptions,
 };
 use suggestions::remove_dissimilar;
+pub(crate) use tools::{CompletionsOptions, HealthOptions, ManOptions};
 pub(crate) use webhooks::{ListenOptions, TriggerOptions};
 
 /// API keys in front of any HTTP API, and webhooks about them
@@ -32,8 +34,8 @@ pub(crate) struct Cli {
     pub(crate) options: Options,
 }
 
-/// Commands that call a running admin API, and the options of all commands that mean nothing to them.
-const CLIENT_COMMANDS: [&str; 6] = ["listen", "trigger", "project", "key", "webhook", "event"];
+/// Commands that open no store and start no server, and the options of all commands that mean nothing to them.
+const CLIENT_COMMANDS: [&str; 8] = ["listen", "trigger", "project", "key", "webhook", "event", "completions", "man"];
 const SERVER_OPTIONS: [&str; 6] = ["store", "listen", "tls_cert", "tls_key", "ops_listen", "upstream"];
 
 impl Cli {
@@ -45,7 +47,7 @@ impl Cli {
 }
 
 /// Returns the command line. The help of clients does not show options of servers, which they accept like all commands.
-fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     let command = Cli::command();
     let of_servers = command.get_arguments().filter(|option| SERVER_OPTIONS.contains(&option.get_id().as_str()));
     let hidden: Vec<Arg> = of_servers.map(|option| option.clone().hide(true)).collect();
@@ -178,6 +180,14 @@ pub(crate) enum Command {
     /// With --store, with or without a URL, every operation is also tried once on a store on Redis, with keys of its own that
     /// are removed at the end. That needs neither a store nor a master key. The report has no passwords and no data.
     Check(CheckOptions),
+    /// Ask a process on this machine whether it is ready. Exits with 1 if it is not, or does not respond within 2 s
+    ///
+    /// The process is that of ops.listen in the configuration that this command reads: in a container, its own.
+    Health(HealthOptions),
+    /// Print a script that completes the commands of gatepost in a shell
+    Completions(CompletionsOptions),
+    /// Write manual pages, one for each command, for `man`
+    Man(ManOptions),
 }
 
 #[derive(Debug, Args)]

@@ -94,6 +94,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Reload(reload) => commands::reload::run(&options, &reload).await,
             Command::Backup(backup) => commands::backup::run(&options, &backup).await,
             Command::Check(check) => commands::check::run(&options, &check).await,
+            Command::Health(health) => commands::health::run(&options, &health).await,
+            Command::Completions(completions) => commands::shell_files::print_completions(&completions),
+            Command::Man(man) => commands::shell_files::write_man_pages(&man),
         }
     });
     // DNS lookups that are still running must not delay the exit.

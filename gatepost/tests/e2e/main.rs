@@ -27,6 +27,7 @@ mod fence;
 mod full_store;
 mod gateway_tls;
 mod golden;
+mod health;
 mod host_header;
 mod https_receiver;
 mod https_redirect;
@@ -58,6 +59,7 @@ mod resource_commands;
 mod routes;
 mod second_account;
 mod secrets;
+mod shell_files;
 #[cfg(feature = "long")]
 mod side_by_side;
 mod single_process;
