@@ -11,6 +11,8 @@ use crate::admin_url::{AdminUrl, reachable_address};
 /// Ports that commands use unless they are told otherwise.
 const USUAL_GATEWAY_PORT: u16 = 8080;
 const USUAL_ADMIN_PORT: u16 = 8081;
+/// File with the first access key of an embedded store.
+pub(crate) const FIRST_ACCESS_KEY_FILE: &str = "first-access-key";
 /// Where commands look for an access key by themselves.
 const USUAL_STORE: &str = "gatepost-data";
 
@@ -42,9 +44,9 @@ impl NextCommand<'_> {
 
 /// Returns what assigns the first access key of a store to the environment of a command: nothing if the command finds
 /// it by itself.
-pub(crate) fn first_access_key_of(store: &StoreUrl, file_name: &str) -> Cow<'static, str> {
+pub(crate) fn first_access_key_of(store: &StoreUrl) -> Cow<'static, str> {
     if let StoreUrl::Embedded(directory) = store {
-        let file = directory.join(file_name);
+        let file = directory.join(FIRST_ACCESS_KEY_FILE);
         if is_same(directory, Path::new(USUAL_STORE)) && file.exists() {
             return Cow::Borrowed("");
         }

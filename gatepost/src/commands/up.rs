@@ -20,6 +20,7 @@ use gatepost_store::{StoreUrl, os_rng};
 use crate::cli::{Options, UpOptions};
 use crate::config::{Config, ConfigSource};
 use crate::control_socket::{self, Executor, SocketLocation, StoreAccess};
+use crate::next_command::FIRST_ACCESS_KEY_FILE;
 use crate::person::Terminal;
 use crate::probes::StoreOutage;
 use crate::process::{Process, stop_control_plane};
@@ -31,8 +32,6 @@ use crate::{output, private_file, self_signed};
 
 use super::UsageError;
 
-/// File with the first access key of an embedded store.
-const FIRST_ACCESS_KEY_FILE: &str = "first-access-key";
 /// File of the key until it is committed to the store.
 const PENDING_ACCESS_KEY_FILE: &str = "first-access-key.new";
 

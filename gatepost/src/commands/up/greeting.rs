@@ -6,7 +6,6 @@ use gatepost_admin::ControlPlaneServer;
 use gatepost_control_plane::ControlPlane;
 use gatepost_runtime::error_chain;
 
-use super::FIRST_ACCESS_KEY_FILE;
 use crate::admin_url::reachable_address;
 use crate::dashboard_url;
 use crate::log;
@@ -41,7 +40,7 @@ pub(super) async fn print(
         format!("{}://{}", if *is_tls { "https" } else { "http" }, reachable_address(*address))
     };
     let next = NextCommand {
-        access_key: first_access_key_of(&process.config.store.url, FIRST_ACCESS_KEY_FILE),
+        access_key: first_access_key_of(&process.config.store.url),
         admin: server.address(),
         gateway: if let [(false, address)] = listeners[..] { Some(address) } else { None },
     };
