@@ -43,7 +43,7 @@ pub(crate) use files::{ReadFile, read_file};
 pub(crate) use gateway::GatewayConfig;
 use listen_addresses::{ListenAddress, check_servers};
 pub(crate) use log::{LogConfig, LogFormatSetting};
-use parsers::{ParseSettingError, parse_address, parse_listener_name, parse_origin};
+use parsers::{parse_address, parse_listener_name, parse_origin};
 use reader::{ErrorCollector, Section};
 pub(crate) use settings::Settings;
 pub(crate) use store::StoreConfig;
