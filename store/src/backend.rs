@@ -79,6 +79,8 @@ ops! {
     /// Reads up to `limit` members of an index after `after` (exclusive; empty for the start) in the given order, with
     /// their records. A member is the creation time as 9 base 62 digits, followed by the record's name.
     fn list(index: IndexName, order: SortOrder, after: String, limit: u32) -> Vec<(String, RawRecord)>;
+    /// Counts the members of an index, up to a limit.
+    fn count_listed(index: IndexName, limit: u32) -> u32;
 
     /// Returns the sealed response stored under a name, until it expires.
     fn stored_response(name: String) -> Option<Vec<u8>>;

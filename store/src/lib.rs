@@ -76,7 +76,7 @@ pub use ops::{
 pub use options::{ClockSkew, Recovery, Replicas, Replication, StoreOptions, UnsafeRedis};
 pub use queue::{DeliveryLeases, DroppedDelivery, FanOutStep, LeasedDelivery, Settlement};
 pub use random::os_rng;
-pub use records::{LenientPage, MAX_PAGE, Page};
+pub use records::{LenientPage, MAX_COUNTED, MAX_PAGE, Page};
 pub use recovery_job::{
     NewRecovery, RecoverablePage, RecoveredKinds, RecoveryCreation, RecoveryFilter, RecoveryJob, RecoveryPace,
     RunningRecovery,

@@ -16,6 +16,8 @@ use crate::schema;
 
 /// Maximum number of records on a page of a list.
 pub const MAX_PAGE: u32 = 1000;
+/// Maximum number of records that are counted, as the embedded store reads an entry for each.
+pub const MAX_COUNTED: u32 = 10_000;
 
 /// One page of a list, with the position from which to request the next.
 #[derive(Debug, Clone)]
@@ -225,6 +227,15 @@ impl CellStore {
     /// Those of a read, see [`CellStore`].
     pub async fn newest_api_keys(&self, project: &ProjectId, after: &str, limit: u32) -> Result<Page<ApiKey>> {
         self.list(index::api_keys_index(project), SortOrder::NewestFirst, after, limit, as_api_key).await
+    }
+
+    /// Counts the API keys of a project, with revoked ones until they are purged, up to [`MAX_COUNTED`].
+    ///
+    /// # Errors
+    ///
+    /// Those of a read, see [`CellStore`].
+    pub async fn api_key_count(&self, project: &ProjectId) -> Result<u32> {
+        self.backend.count_listed(index::api_keys_index(project), MAX_COUNTED).await
     }
 
     /// Lists the access keys of an account, like [`CellStore::accounts`].

@@ -50,6 +50,11 @@ impl Embedded {
         let store = self.clone();
         read_blocking(move || read_list(&store.read()?, &index, order, &after, limit)).await
     }
+
+    pub(crate) async fn count_listed(&self, index: IndexName, limit: u32) -> Result<u32> {
+        let store = self.clone();
+        read_blocking(move || count_members(&store.read()?, &index, limit)).await
+    }
 }
 
 /// Sorts after every member of an index, which starts with a base 62 digit.
@@ -189,6 +194,14 @@ pub(super) fn read_record(transaction: &ReadTransaction, name: &str) -> Result<O
     let first_use = transaction.open_table(FIRST_USE).map_err(store_error)?;
     let first_used_at = first_use.get(name).map_err(store_error)?.map(|ms| Timestamp::from_ms(ms.value()));
     decode_record(bytes.value(), first_used_at).map(Some)
+}
+
+fn count_members(transaction: &ReadTransaction, index: &IndexName, limit: u32) -> Result<u32> {
+    let table = transaction.open_table(INDEX).map_err(store_error)?;
+    let name = index.0.as_str();
+    let bounds = (Bound::Excluded((name, "")), Bound::Excluded((name, LAST_MEMBER)));
+    let members = table.range::<(&str, &str)>(bounds).map_err(store_error)?.take(limit as usize);
+    members.map(|member| member.map(|_| 1).map_err(store_error)).sum()
 }
 
 fn read_list(

@@ -142,6 +142,13 @@ impl Redis {
         }
         Ok(listed)
     }
+
+    pub(crate) async fn count_listed(&self, index: IndexName, limit: u32) -> Result<u32> {
+        let arguments = Arguments::default().bytes(index.0);
+        let mut reply = self.run_script(&scripts::COUNT_LISTED, COMMIT_TIMEOUT, arguments).await?;
+        let count: u64 = reply.next()?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX).min(limit))
+    }
 }
 
 fn commit_arguments(commit: &RawCommit, max_undelivered: &str) -> Arguments {

@@ -53,6 +53,7 @@ scripts! {
     STORED_RESPONSE = " flags=no-writes", ["common", "stored_responses", "stored_response"];
     SWAP_STORED_RESPONSE = "", ["common", "stored_responses", "swap_stored_response"];
     LIST = " flags=no-writes", ["common", "list"];
+    COUNT_LISTED = " flags=no-writes", ["common", "count_listed"];
     LOOKUP = " flags=no-writes", ["common", "lookup"];
     CLAIM_FIRST_USE = " flags=allow-oom", ["common", "append", "claim_first_use"];
     FEED = " flags=no-writes", ["common", "cursor", "feed"];

@@ -105,6 +105,8 @@ impl Records {
             let listed = backend.list(index, order, String::new(), 10).await;
             trial.note("list", listed.and_then(|rows| expect(rows.len() == 1, "the record is not in its list")));
         }
+        let counted = backend.count_listed(api_keys_index(&self.project.id), 10).await;
+        trial.note("count_listed", counted.and_then(|count| expect(count == 1, "the record is not counted")));
     }
 
     async fn try_lookup(&self, trial: &mut Trial, cell: &CellStore) {

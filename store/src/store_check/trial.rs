@@ -3,7 +3,7 @@
 use crate::error::{Result, StoreError};
 
 /// Operations that are tried, in this order: connecting, and the operations of the backend.
-pub(super) const OPERATIONS: [&str; 58] = [
+pub(super) const OPERATIONS: [&str; 59] = [
     "connect",
     "create",
     "open",
@@ -16,6 +16,7 @@ pub(super) const OPERATIONS: [&str; 58] = [
     "full_reason",
     "records",
     "list",
+    "count_listed",
     "swap_response",
     "stored_response",
     "lookup",

@@ -228,6 +228,9 @@ pub(crate) async fn lists_are_ordered_by_creation_and_paginated(backend: TestBac
         after = next;
     }
     assert_eq!(seen, made);
+    assert_eq!(test.store.api_key_count(&test.project.record.id).await.unwrap(), 25);
+    let other = ProjectId::generate_in(Partition::default(), &mut os_rng());
+    assert_eq!(test.store.api_key_count(&other).await.unwrap(), 0);
 }
 
 pub(crate) async fn newest_first_is_the_same_list_reversed(backend: TestBackend) {

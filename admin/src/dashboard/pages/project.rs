@@ -6,7 +6,7 @@ use gatepost_control_plane::{
 };
 use gatepost_domain::change::Topic;
 use gatepost_domain::record::{Project, Status};
-use gatepost_store::{SortOrder, UsageGrouping, Versioned};
+use gatepost_store::{MAX_COUNTED, SortOrder, UsageGrouping, Versioned};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -17,7 +17,7 @@ use crate::dashboard::form::{Form, FormFault, FormFaults, NO_FAULTS};
 use crate::dashboard::layout::{self, Page, Section};
 use crate::dashboard::parts::fence::{self, Effect};
 use crate::dashboard::parts::field::{Entries, Field};
-use crate::dashboard::parts::{badge, change_table, confirm, copy, empty, facts, time};
+use crate::dashboard::parts::{badge, change_table, confirm, copy, empty, facts, number, time};
 use crate::dashboard::root::ROOT;
 use crate::dashboard::state::DashboardState;
 use crate::dashboard::usage::{self, UsagePeriod};
@@ -202,9 +202,18 @@ async fn keys_section(state: &DashboardState, visitor: &Visitor, project: &Proje
         } @else {
             (keys::search_form(&path, ""))
             (keys::table(state, &page.items, &ProjectStates::of_one(project)).await?)
-            @if page.next.is_some() { p { a href=(path) { "All keys" } } }
+            @if page.next.is_some() {
+                p { a href=(path) { "All keys" } span.hint { " " (key_count(state, project).await?) } }
+            }
         }
     })
+}
+
+/// Says how many keys a project has.
+async fn key_count(state: &DashboardState, project: &Project) -> Result<String, Failure> {
+    let count = state.control_plane.api_key_count(project).await?;
+    let or_more = if count == MAX_COUNTED { " or more" } else { "" };
+    Ok(format!("{}{or_more}, with those that are revoked", number::grouped(count.into())))
 }
 
 /// Shows the newest changes of a project.

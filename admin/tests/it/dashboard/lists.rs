@@ -49,6 +49,26 @@ async fn a_key_is_listed_with_its_user_limits_and_expiry() {
     }
 }
 
+#[tokio::test]
+async fn a_project_shows_its_newest_keys_and_how_many_there_are() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("acme", None, Role::Admin).await;
+    let project = admin.create_project().await;
+    let mut browser = Browser::new(&fixture);
+    browser.sign_in(&admin.access_key).await;
+    let path = format!("/dashboard/projects/{project}");
+    for name in 1..=12 {
+        let key = admin.create_key(&project, json!({"name": format!("key {name}")})).await;
+        if name == 9 {
+            assert!(!browser.get(&path).await.body.contains(">All keys</a>"), "all are listed");
+            admin.delete(&format!("/api-keys/{}", text(&key, "id"))).await;
+        }
+    }
+    let page = browser.get(&path).await.body;
+    assert!(page.contains("key 3</a>") && !page.contains("key 2</a>"), "{page}");
+    assert!(page.contains("All keys</a><span class=\"hint\"> 12, with those that are revoked</span>"), "{page}");
+}
+
 async fn create_project(admin: &Caller<'_>, name: &str, env: &str) -> String {
     let (status, created) = admin.post("/projects", json!({"name": name, "env": env})).await;
     assert!(matches!(status, 200 | 201), "{created}");

@@ -106,6 +106,12 @@ impl ControlPlane {
         Ok(KeyList { name, requested_project: named, order, projects })
     }
 
+    /// Counts the keys of a project that the caller has read, with revoked ones until they are purged, up to
+    /// [`MAX_COUNTED`](gatepost_store::MAX_COUNTED).
+    pub async fn api_key_count(&self, project: &Project) -> Result<u32> {
+        Ok(self.store.home(project.id.partition()).api_key_count(&project.id).await?)
+    }
+
     /// Reads keys after a position. A page has keys of one project only, so it may be empty without being the last.
     pub async fn keys_page(&self, list: &KeyList, position: &str, limit: u32) -> Result<Page<ApiKey>> {
         let (at, after) = position.split_once(' ').unwrap_or_default();
