@@ -54,7 +54,8 @@ impl ReadyListener {
         let Self { listener, tls } = self;
         let (stop, stopped) = watch::channel(false);
         let acceptors = Acceptors::start(&listener, tls.as_ref(), handler, &stopped);
-        tracing::info!(address = %listener.address(), tls = tls.is_some(), "the gateway listens");
+        let (listener_name, address) = (&listener.options.name, listener.address());
+        tracing::info!(listener = listener_name, %address, tls = tls.is_some(), "the gateway listens");
         let refreshing = tls.as_ref().map(|tls| {
             metrics.start(&listener.options.name, &tls.expiries());
             let (acceptor, clock, metrics) = (Arc::clone(tls), Arc::clone(clock), Arc::clone(metrics));
