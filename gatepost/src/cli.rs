@@ -21,7 +21,9 @@ pub(crate) use resources::{
     ProjectCommand, ProjectOptions, RateLimitFlag, ResourceOutput, RevokeOptions, WebhookCommand, WebhookOptions,
 };
 use suggestions::remove_dissimilar;
-pub(crate) use tools::{CompletionsOptions, HealthOptions, ManOptions};
+pub(crate) use tools::{
+    CompletionsOptions, HealthOptions, ManOptions, MasterKeyCommand, MasterKeyOptions, RotateMasterKey,
+};
 pub(crate) use webhooks::{ListenOptions, TriggerOptions};
 
 /// API keys in front of any HTTP API, and webhooks about them
@@ -168,6 +170,8 @@ pub(crate) enum Command {
     Purge(PurgeOptions),
     /// Manage the store
     Store(StoreCommandOptions),
+    /// Create the master key, which encrypts the secrets of a store, or replace that of a store
+    MasterKey(MasterKeyOptions),
     /// Have a running gateway read its configuration again, as SIGHUP does
     ///
     /// Routes, upstreams, listeners, certificates and limits of the gateway are taken over together, or not at all. A change

@@ -11,6 +11,7 @@ pub(crate) mod gateway;
 pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod listen;
+pub(crate) mod master_key;
 pub(crate) mod purge;
 pub(crate) mod reload;
 pub(crate) mod resources;

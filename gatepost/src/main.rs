@@ -91,6 +91,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Import(import) => commands::import::run(&options, &import).await,
             Command::Purge(purge) => commands::purge::run(&options, &purge).await,
             Command::Store(store) => commands::store::run(&options, &store.command).await,
+            Command::MasterKey(master_key) => commands::master_key::run(&options, &master_key.command).await,
             Command::Reload(reload) => commands::reload::run(&options, &reload).await,
             Command::Backup(backup) => commands::backup::run(&options, &backup).await,
             Command::Check(check) => commands::check::run(&options, &check).await,

@@ -26,7 +26,7 @@ pub(crate) fn find_or_create(store: &StoreConfig) -> anyhow::Result<MasterKey> {
         StoreUrl::Embedded(directory) => find_or_create_beside_store(directory),
         StoreUrl::Redis(_) => bail!(
             "a store on Redis needs a master key: set {MASTER_KEY_VARIABLE}, or store.master_key_file to a file that \
-             holds it; create one with: head -c 32 /dev/urandom | base64"
+             holds it; create one with: gatepost master-key create FILE"
         ),
     }
 }
@@ -59,7 +59,13 @@ fn from_environment() -> anyhow::Result<Option<MasterKey>> {
     Ok(Some(key.with_context(|| format!("{MASTER_KEY_VARIABLE} is not UTF-8"))?))
 }
 
-fn read_file(file: &Path) -> anyhow::Result<MasterKey> {
+/// Creates a file with a new master key.
+pub(crate) fn create(file: &Path) -> anyhow::Result<()> {
+    let key = MasterKey::generate(&mut os_rng());
+    private_file::create(file, &format!("{}\n", key.to_base64().expose()))
+}
+
+pub(crate) fn read_file(file: &Path) -> anyhow::Result<MasterKey> {
     let text =
         std::fs::read_to_string(file).with_context(|| format!("cannot read the master key {}", file.display()))?;
     MasterKey::parse(&text).with_context(|| file.display().to_string())
@@ -77,7 +83,6 @@ fn find_or_create_beside_store(directory: &Path) -> anyhow::Result<MasterKey> {
             directory.display()
         );
     }
-    let key = MasterKey::generate(&mut os_rng());
-    private_file::create(&file, &format!("{}\n", key.to_base64().expose()))?;
-    Ok(key)
+    create(&file)?;
+    read_file(&file)
 }

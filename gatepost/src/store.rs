@@ -8,7 +8,9 @@ use anyhow::bail;
 use gatepost_domain::time::Clock;
 use gatepost_ops::{DependencyState, Readiness};
 use gatepost_runtime::error_chain;
-use gatepost_store::{ClockSkew, MasterKey, Store, StoreErrorKind, StoreOptions, StoreUrl};
+use gatepost_store::{
+    ClockSkew, MasterKey, RotationOutcome, RotationStep, Store, StoreErrorKind, StoreOptions, StoreUrl,
+};
 use tokio::time::Instant;
 
 use crate::config::Config;
@@ -43,13 +45,31 @@ pub(crate) fn store_options(config: &Config, clock: &Arc<dyn Clock>) -> StoreOpt
 
 /// Opens a store for a command. If it does not exist, neither a directory nor a master key is created.
 pub(crate) async fn open_existing(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Store> {
-    if let StoreUrl::Embedded(directory) = &config.store.url
-        && !directory.join(master_key::STORE_FILE_NAME).exists()
-    {
-        bail!(missing(directory));
-    }
+    require_existing(config)?;
     let opened = open(config, clock, &master_key::find_or_create(&config.store)?, StoreInit::MustExist).await;
     opened.map_err(|error| with_next_step(error, config))
+}
+
+/// Takes a step of a rotation of the master key of an existing store.
+pub(crate) async fn rotate_master_key(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    step: RotationStep<'_>,
+) -> anyhow::Result<RotationOutcome> {
+    require_existing(config)?;
+    let master = master_key::find_or_create(&config.store)?;
+    let rotated = Store::rotate_master_key(&store_options(config, clock), &master, step).await;
+    rotated.map_err(|error| with_next_step(error.into(), config))
+}
+
+/// Checks that the directory of an embedded store has one.
+fn require_existing(config: &Config) -> anyhow::Result<()> {
+    match &config.store.url {
+        StoreUrl::Embedded(directory) if !directory.join(master_key::STORE_FILE_NAME).exists() => {
+            bail!(missing(directory))
+        }
+        StoreUrl::Embedded(_) | StoreUrl::Redis(_) | StoreUrl::Memory => Ok(()),
+    }
 }
 
 /// Says that there is no embedded store, and what to do.

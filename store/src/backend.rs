@@ -53,6 +53,8 @@ ops! {
     fn create(header: StoreHeader) -> StoreHeader;
     /// Raises the store's format to that of the header. Does nothing if the store's format is at least as late.
     fn raise_format(header: StoreHeader) -> ();
+    /// Replaces the envelope if it is still the one that was read. Returns whether it was replaced.
+    fn swap_envelope(read: Vec<u8>, new: Vec<u8>) -> bool;
     /// Starts counting account resources unless that has started. Returns whether records are left to count.
     fn begin_counting() -> bool;
     /// Counts the next records of an account's index, at most `limit`. Returns how many, 0 at the end.

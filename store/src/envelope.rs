@@ -24,7 +24,7 @@ pub struct MasterKey(Zeroizing<[u8; 32]>);
 
 /// The text is not a master key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a master key is the base64 of 32 random bytes; generate one with: head -c 32 /dev/urandom | base64")]
+#[error("a master key is the base64 of 32 random bytes; create one with: gatepost master-key create FILE")]
 pub struct ParseMasterKeyError;
 
 impl MasterKey {
@@ -56,12 +56,45 @@ impl fmt::Debug for MasterKey {
     }
 }
 
-/// The envelope as stored.
+/// The envelope as stored: pepper and data key, sealed with the master key. During a rotation it also has them sealed
+/// with the next one. Programs that do not know `next` ignore it.
 #[derive(Serialize, Deserialize)]
 struct StoredEnvelope {
     v: u8,
+    #[serde(flatten)]
+    current: SealedKeys,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next: Option<SealedKeys>,
+}
+
+/// Pepper and data key, sealed with one master key, in base64.
+#[derive(Serialize, Deserialize)]
+struct SealedKeys {
     pepper: String,
     data_key: String,
+}
+
+/// Pepper and data key.
+struct OpenKeys {
+    pepper: Zeroizing<[u8; 32]>,
+    data_key: Zeroizing<[u8; 32]>,
+}
+
+/// A step of a rotation of the master key.
+#[derive(Debug, Clone, Copy)]
+pub enum RotationStep<'a> {
+    /// The store also opens with this key.
+    Begin(&'a MasterKey),
+    /// The store opens only with the new key.
+    Finish,
+    /// The store opens only with the old key.
+    Cancel,
+}
+
+/// The envelope of a store, whose master key may be rotated.
+pub(crate) struct EnvelopeKeys<'a> {
+    store: &'a StoreId,
+    stored: StoredEnvelope,
 }
 
 /// An opened envelope: computes digests of keys, and seals and opens secrets.
@@ -79,29 +112,15 @@ impl fmt::Debug for Envelope {
 impl Envelope {
     /// Generates pepper and data key for a new store, and returns them sealed.
     pub(crate) fn create(store: &StoreId, master_key: &MasterKey, rng: &mut impl CryptoRng) -> Result<Vec<u8>> {
-        let cipher = cipher(&master_key.0);
-        let mut sealed = |purpose: &str| -> Result<String> {
-            let secret = Zeroizing::new(random_bytes::<32>(rng));
-            Ok(STANDARD.encode(seal(&cipher, &envelope_aad(store, purpose), secret.as_slice(), rng)?))
-        };
-        let stored = StoredEnvelope { v: 1, pepper: sealed("pepper")?, data_key: sealed("data-key")? };
-        serde_json::to_vec(&stored).map_err(|error| StoreErrorKind::Corrupt.with(error))
+        let keys = OpenKeys { pepper: Zeroizing::new(random_bytes(rng)), data_key: Zeroizing::new(random_bytes(rng)) };
+        let stored = StoredEnvelope { v: 1, current: keys.seal(store, master_key, rng)?, next: None };
+        EnvelopeKeys { store, stored }.to_bytes()
     }
 
     /// Opens a stored envelope. Only here is a wrong master key detected.
     pub(crate) fn open(store: &StoreId, master_key: &MasterKey, stored: &[u8]) -> Result<Self> {
-        let stored: StoredEnvelope =
-            serde_json::from_slice(stored).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-        let cipher = cipher(&master_key.0);
-        let unseal = |purpose: &str, text: &str| -> Result<Zeroizing<[u8; 32]>> {
-            let sealed = STANDARD.decode(text).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-            let bytes = open(&cipher, &envelope_aad(store, purpose), &sealed).ok_or_else(wrong_master_key)?;
-            let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| wrong_master_key())?;
-            Ok(Zeroizing::new(bytes))
-        };
-        let pepper = unseal("pepper", &stored.pepper)?;
-        let data_key = unseal("data-key", &stored.data_key)?;
-        Ok(Self { pepper: Pepper::new(&pepper), data_cipher: self::cipher(&data_key) })
+        let keys = EnvelopeKeys::parse(store, stored)?.open(master_key)?;
+        Ok(Self { pepper: Pepper::new(&keys.pepper), data_cipher: cipher(&keys.data_key) })
     }
 
     /// Returns the digest under which a key value is stored.
@@ -132,6 +151,97 @@ impl Envelope {
     pub(crate) fn unseal(&self, aad: &str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>> {
         open(&self.data_cipher, aad, &sealed.0)
             .ok_or_else(|| StoreErrorKind::Corrupt.with(format!("the sealed secret of {aad} cannot be decrypted")))
+    }
+}
+
+impl<'a> EnvelopeKeys<'a> {
+    pub(crate) fn parse(store: &'a StoreId, stored: &[u8]) -> Result<Self> {
+        let stored = serde_json::from_slice(stored).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+        Ok(Self { store, stored })
+    }
+
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(&self.stored).map_err(|error| StoreErrorKind::Corrupt.with(error))
+    }
+
+    fn open(&self, master_key: &MasterKey) -> Result<OpenKeys> {
+        match self.stored.current.open(self.store, master_key)?.or(self.open_next(master_key)?) {
+            Some(keys) => Ok(keys),
+            None => Err(wrong_master_key()),
+        }
+    }
+
+    fn open_next(&self, master_key: &MasterKey) -> Result<Option<OpenKeys>> {
+        let opened = self.stored.next.as_ref().map(|next| next.open(self.store, master_key)).transpose()?;
+        Ok(opened.flatten())
+    }
+
+    /// Takes a step of a rotation. Returns whether the envelope has changed.
+    pub(crate) fn rotate(
+        &mut self,
+        master_key: &MasterKey,
+        step: RotationStep<'_>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<bool> {
+        let keys = self.open(master_key)?;
+        match step {
+            RotationStep::Begin(new) if self.stored.current.open(self.store, new)?.is_some() => {
+                Err(StoreErrorKind::Refused.with("the new master key is the one that the store has"))
+            }
+            RotationStep::Begin(new) if self.open_next(new)?.is_some() => Ok(false),
+            RotationStep::Begin(_) if self.stored.next.is_some() => Err(StoreErrorKind::Refused
+                .with("a rotation to another master key has begun: finish it with --finish, or undo it with --cancel")),
+            RotationStep::Begin(new) => {
+                self.stored.next = Some(keys.seal(self.store, new, rng)?);
+                Ok(true)
+            }
+            RotationStep::Finish if self.stored.next.is_none() => Ok(false),
+            RotationStep::Finish if self.open_next(master_key)?.is_none() => Err(StoreErrorKind::Refused.with(
+                "the configured master key is still the old one: configure the new one, restart all processes, and \
+                 repeat this command",
+            )),
+            RotationStep::Finish => {
+                if let Some(next) = self.stored.next.take() {
+                    self.stored.current = next;
+                }
+                Ok(true)
+            }
+            RotationStep::Cancel if self.stored.next.is_none() => Ok(false),
+            RotationStep::Cancel if self.stored.current.open(self.store, master_key)?.is_none() => {
+                Err(StoreErrorKind::Refused.with(
+                    "the configured master key is the new one: configure the old one, restart all processes, and repeat \
+                     this command",
+                ))
+            }
+            RotationStep::Cancel => {
+                self.stored.next = None;
+                Ok(true)
+            }
+        }
+    }
+}
+
+impl OpenKeys {
+    fn seal(&self, store: &StoreId, master_key: &MasterKey, rng: &mut impl CryptoRng) -> Result<SealedKeys> {
+        let cipher = cipher(&master_key.0);
+        let mut sealed = |purpose: &str, secret: &[u8; 32]| -> Result<String> {
+            Ok(STANDARD.encode(seal(&cipher, &envelope_aad(store, purpose), secret, rng)?))
+        };
+        Ok(SealedKeys { pepper: sealed("pepper", &self.pepper)?, data_key: sealed("data-key", &self.data_key)? })
+    }
+}
+
+impl SealedKeys {
+    /// Opens both. Returns `None` if they are sealed with another master key.
+    fn open(&self, store: &StoreId, master_key: &MasterKey) -> Result<Option<OpenKeys>> {
+        let cipher = cipher(&master_key.0);
+        let unseal = |purpose: &str, text: &str| -> Result<Option<Zeroizing<[u8; 32]>>> {
+            let sealed = STANDARD.decode(text).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+            let opened = open(&cipher, &envelope_aad(store, purpose), &sealed);
+            Ok(opened.and_then(|bytes| bytes.as_slice().try_into().ok().map(Zeroizing::new)))
+        };
+        let (pepper, data_key) = (unseal("pepper", &self.pepper)?, unseal("data-key", &self.data_key)?);
+        Ok(pepper.zip(data_key).map(|(pepper, data_key)| OpenKeys { pepper, data_key }))
     }
 }
 
@@ -200,6 +310,43 @@ mod tests {
         assert_ne!(deterministic("list", "here").0[..NONCE_BYTES], deterministic("other", "here").0[..NONCE_BYTES]);
         assert_ne!(deterministic("list", "here").0[..NONCE_BYTES], deterministic("list", "there").0[..NONCE_BYTES]);
         assert_eq!(envelope.unseal("list", &deterministic("list", "here")).unwrap().as_slice(), b"here");
+    }
+
+    #[test]
+    fn two_master_keys_open_the_envelope_during_a_rotation() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let [old, new, other] = [(); 3].map(|()| MasterKey::generate(&mut rng));
+        let store = StoreId::generate(&mut rng);
+        let stored = Envelope::create(&store, &old, &mut rng).unwrap();
+        let sealed = Envelope::open(&store, &old, &stored).unwrap().seal("evt_1", b"secret", &mut rng).unwrap();
+        let opens = |stored: &[u8]| {
+            [&old, &new, &other].map(|key| {
+                let opened = Envelope::open(&store, key, stored);
+                opened.is_ok_and(|envelope| envelope.unseal("evt_1", &sealed).unwrap().as_slice() == b"secret")
+            })
+        };
+        let mut step = |stored: &[u8], key: &MasterKey, step: RotationStep<'_>| {
+            let mut keys = EnvelopeKeys::parse(&store, stored).unwrap();
+            let changed = keys.rotate(key, step, &mut rng).map_err(|error| error.kind())?;
+            Ok(changed.then(|| keys.to_bytes().unwrap()))
+        };
+        let refused = Err(StoreErrorKind::Refused);
+
+        assert_eq!(step(&stored, &other, RotationStep::Begin(&new)), refused);
+        assert_eq!(step(&stored, &old, RotationStep::Begin(&old)), refused);
+        for unchanging in [RotationStep::Finish, RotationStep::Cancel] {
+            assert_eq!(step(&stored, &old, unchanging), Ok(None));
+        }
+        let both = step(&stored, &old, RotationStep::Begin(&new)).unwrap().unwrap();
+        assert_eq!(opens(&both), [true, true, false]);
+        assert_eq!(step(&both, &old, RotationStep::Begin(&new)), Ok(None), "it may be repeated");
+        assert_eq!(step(&both, &old, RotationStep::Begin(&other)), refused);
+        assert_eq!(step(&both, &old, RotationStep::Finish), refused);
+        assert_eq!(step(&both, &new, RotationStep::Cancel), refused);
+        let cancelled = step(&both, &old, RotationStep::Cancel).unwrap().unwrap();
+        assert_eq!((opens(&cancelled), &cancelled), ([true, false, false], &stored));
+        let finished = step(&both, &new, RotationStep::Finish).unwrap().unwrap();
+        assert_eq!(opens(&finished), [false, true, false]);
     }
 
     #[test]

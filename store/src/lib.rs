@@ -28,6 +28,7 @@ mod gateway_ops;
 mod golden;
 mod index;
 mod invalidation_feed;
+mod master_key_rotation;
 mod ops;
 pub mod options;
 mod page_cursor;
@@ -59,12 +60,13 @@ pub use cell_store::{CellStore, StoreKind};
 pub use change::{Change, CommitContext, RecordWrite, StoredResponse, Versioned};
 pub use dead_letter::DeadLetter;
 pub use deliveries::{Delivery, DeliveryPosition, ParseDeliveryPositionError};
-pub use envelope::{Envelope, MasterKey, ParseMasterKeyError};
+pub use envelope::{Envelope, MasterKey, ParseMasterKeyError, RotationStep};
 pub use error::{Result, StoreError, StoreErrorKind};
 pub use event::{Event, FanOutEvent};
 pub use format::Format;
 pub use gateway_ops::{FoundKey, Lookup};
 pub use invalidation_feed::{InvalidationBatch, InvalidationEntry, InvalidationFeed};
+pub use master_key_rotation::RotationOutcome;
 pub use ops::{
     CommitOutcome, CursorCheck, CursorState, DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, DisablesChecksum,
     Disposition, DueWebhooks, FanOutOutcome, FirstUseOutcome, GatewayLabel, Heartbeat, HeartbeatReply, LeaseStatus,

@@ -114,7 +114,7 @@ impl Store {
     }
 }
 
-async fn open_backend(options: &StoreOptions) -> Result<Backend> {
+pub(crate) async fn open_backend(options: &StoreOptions) -> Result<Backend> {
     Ok(match &options.url {
         StoreUrl::Embedded(path) => Backend::Embedded(Embedded::open_or_create(Some(path), options).await?),
         StoreUrl::Memory => Backend::Embedded(Embedded::open_or_create(None, options).await?),

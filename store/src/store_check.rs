@@ -101,7 +101,9 @@ async fn try_operations(trial: &mut Trial, redis: Redis, options: &StoreOptions)
 
 async fn try_header(trial: &mut Trial, cell: &CellStore) {
     if let Some(Some(header)) = trial.note("open", cell.backend.open().await) {
+        let envelope = header.envelope.clone();
         trial.note("raise_format", cell.backend.raise_format(header).await);
+        trial.note("swap_envelope", cell.backend.swap_envelope(envelope.clone(), envelope).await);
     }
     trial.note("begin_counting", cell.backend.begin_counting().await);
     trial.note("full_reason", cell.full_reason().await);

@@ -32,6 +32,11 @@ pub(crate) fn checksum_mode(loose: bool) -> ChecksumPolicy {
     if loose { ChecksumPolicy::Lenient } else { ChecksumPolicy::Strict }
 }
 
+/// Returns the name of the field that has the envelope.
+pub(crate) fn envelope_field(format: u32) -> &'static str {
+    if format == Format::FIRST.number() { "envelope" } else { "sealed_envelope" }
+}
+
 /// Returns the text fields of a header by field name.
 pub(crate) fn text_fields(header: &StoreHeader) -> Vec<(&'static str, Vec<u8>)> {
     let (id, envelope) = (header.id.as_str().as_bytes().to_vec(), header.envelope.clone());

@@ -41,6 +41,7 @@ mod listen;
 mod listen_setup;
 mod log;
 mod log_outage;
+mod master_key;
 mod next_steps;
 mod npm_clients;
 mod outage;

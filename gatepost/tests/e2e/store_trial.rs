@@ -27,7 +27,7 @@ fn a_redis_is_tried_without_store_and_master_key_and_the_report_has_no_password(
         let (code, stdout, stderr) = check(&arguments, &variables);
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         assert!(
-            stdout.contains(", standalone, without TLS") && stdout.contains("59 of 59 operations work"),
+            stdout.contains(", standalone, without TLS") && stdout.contains("60 of 60 operations work"),
             "{stdout}"
         );
         assert!(stdout.contains("ok      commit\n") && !stdout.contains("FAILED"), "{stdout}");

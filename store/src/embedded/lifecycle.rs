@@ -20,7 +20,7 @@ use crate::error::{Result, StoreErrorKind};
 use crate::format::{self, Format};
 use crate::ops::ReplayStats;
 use crate::options::StoreOptions;
-use crate::store_header::StoreHeader;
+use crate::store_header::{self, StoreHeader};
 
 impl Embedded {
     /// Opens the store in a directory, which is created if missing, or in memory.
@@ -71,6 +71,20 @@ impl Embedded {
             } else {
                 Ok(())
             }
+        })
+        .await
+    }
+
+    pub(crate) async fn swap_envelope(&self, read: Vec<u8>, new: Vec<u8>) -> Result<bool> {
+        let Some(header) = self.open().await? else { return Ok(false) };
+        self.perform(move |transaction| {
+            let mut meta = transaction.open_table(META).map_err(store_error)?;
+            let field = store_header::envelope_field(header.format);
+            let is_same = meta.get(field).map_err(store_error)?.is_some_and(|stored| stored.value() == read);
+            if is_same {
+                meta.insert(field, new.as_slice()).map_err(store_error)?;
+            }
+            Ok(is_same)
         })
         .await
     }

@@ -90,6 +90,14 @@ impl Redis {
         self.inner.connections.confirm(&reply.run, until).await
     }
 
+    pub(crate) async fn swap_envelope(&self, read: Vec<u8>, new: Vec<u8>) -> Result<bool> {
+        let until = Instant::now() + COMMIT_TIMEOUT;
+        let arguments = Arguments::default().bytes(read).bytes(new);
+        let mut reply = self.run_script(&scripts::SWAP_ENVELOPE, COMMIT_TIMEOUT, arguments).await?;
+        self.inner.connections.confirm(&reply.run, until).await?;
+        reply.next()
+    }
+
     pub(crate) fn replication(&self) -> Replication {
         self.inner.replication
     }

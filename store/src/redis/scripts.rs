@@ -42,6 +42,7 @@ pub(super) fn command_at_line(hash: &str, line: usize) -> Option<&'static str> {
 scripts! {
     CREATE = "", ["create"];
     RAISE_FORMAT = " flags=allow-oom", ["common", "raise_format"];
+    SWAP_ENVELOPE = "", ["common", "swap_envelope"];
     CONFIRM = " flags=allow-oom", ["confirm"];
     COMMIT = "", ["common", "append", "stored_responses", "account_counts", "commit"];
     /// Like `COMMIT`, for revocations: also runs when memory is full.

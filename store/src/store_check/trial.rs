@@ -3,11 +3,12 @@
 use crate::error::{Result, StoreError};
 
 /// Operations that are tried, in this order: connecting, and the operations of the backend.
-pub(super) const OPERATIONS: [&str; 59] = [
+pub(super) const OPERATIONS: [&str; 60] = [
     "connect",
     "create",
     "open",
     "raise_format",
+    "swap_envelope",
     "begin_counting",
     "commit",
     "count_page",
