@@ -369,12 +369,13 @@ mod tests {
     #[test]
     fn a_line_for_people_names_the_key_or_why_the_request_failed() {
         let text = |line: AccessLogLine<'_>| line.render_text(Colours::Off);
-        assert_eq!(text(line()), "10:00:00.042Z 200 GET /v1/items/42 300µs key_1\n");
+        let served = || AccessLogLine { reason: "", ..line() };
+        assert_eq!(text(served()), "10:00:00.042Z 200 GET /v1/items/42 300µs key_1\n");
         let rejected = AccessLogLine { status: 401, reason: "unknown-key", key_id: None, ..line() };
         assert_eq!(text(rejected), "10:00:00.042Z 401 GET /v1/items/42 300µs unknown-key\n");
         let long = "/é".repeat(50);
         let expected = format!("10:00:00.042Z 200 GET {}… 300µs key_1\n", "/é".repeat(40));
-        assert_eq!(text(AccessLogLine { path: &long, ..line() }), expected);
+        assert_eq!(text(AccessLogLine { path: &long, ..served() }), expected);
     }
 
     #[test]
