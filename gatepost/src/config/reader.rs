@@ -13,26 +13,31 @@ use gatepost_runtime::error_chain;
 use super::parsers::parse_word;
 use super::tree::{Node, Value, ValueSource};
 
-/// Errors and warnings, in the order in which they were found.
+/// Errors and warnings, each with the line that it is about.
 #[derive(Debug, Default)]
 pub(super) struct ErrorCollector {
-    errors: RefCell<Vec<String>>,
-    warnings: RefCell<Vec<String>>,
+    errors: RefCell<Vec<(usize, String)>>,
+    warnings: RefCell<Vec<(usize, String)>>,
 }
 
 impl ErrorCollector {
     pub(super) fn add(&self, source: &ValueSource, key: &str, what: &str) {
-        self.errors.borrow_mut().push(format!("{source}: {key}: {what}"));
+        self.errors.borrow_mut().push((source.line(), format!("{source}: {key}: {what}")));
     }
 
     fn warn(&self, source: &ValueSource, key: &str, what: &str) {
-        self.warnings.borrow_mut().push(format!("{source}: {key}: {what}"));
+        self.warnings.borrow_mut().push((source.line(), format!("{source}: {key}: {what}")));
     }
 
-    /// Returns the errors and the warnings.
+    /// Returns the errors and the warnings, in the order of their lines.
     pub(super) fn into_lists(self) -> (Vec<String>, Vec<String>) {
-        (self.errors.into_inner(), self.warnings.into_inner())
+        (by_line(self.errors.into_inner()), by_line(self.warnings.into_inner()))
     }
+}
+
+fn by_line(mut texts: Vec<(usize, String)>) -> Vec<String> {
+    texts.sort_by_key(|(line, _)| *line);
+    texts.into_iter().map(|(_, text)| text).collect()
 }
 
 /// Maximum of all timeouts in milliseconds: one day.

@@ -192,6 +192,14 @@ fn traces_are_continued_by_default_and_never_if_turned_off() {
 }
 
 #[test]
+fn faults_are_in_the_order_of_their_lines() {
+    let text = "[ops]\nlisten = \"y\"\n[gateway]\nlisten = \"x\"\nunknown = 1\n[[gateway.route]]\nauth = \"of\"\n";
+    let errors = parsed(text).unwrap_err().to_string();
+    let lines: Vec<_> = errors.lines().map(|error| error.split(':').nth(1).unwrap()).collect();
+    assert_eq!(lines, ["2", "4", "5", "6", "7"], "{errors}");
+}
+
+#[test]
 fn listeners_are_read_and_their_faults_are_reported_with_their_lines() {
     let tls = "[gateway.listener.tls]\ncertificates = [{ cert = \"a.pem\", key = \"a.key\" }]\n";
     let text =

@@ -29,6 +29,14 @@ impl ValueSource {
             ValueSource::Flag(_) => 3,
         }
     }
+
+    /// Returns the line of a value in a file; what is in none comes after all lines.
+    pub(super) fn line(&self) -> usize {
+        match self {
+            ValueSource::File { line, .. } => *line,
+            ValueSource::Environment(_) | ValueSource::Flag(_) | ValueSource::Missing => usize::MAX,
+        }
+    }
 }
 
 impl fmt::Display for ValueSource {
