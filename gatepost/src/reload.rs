@@ -5,10 +5,11 @@ mod read_files;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{anyhow, bail};
 use gatepost_domain::time::{Clock, Timestamp};
-use gatepost_gateway::{Gateway, ListenerOptions, TlsMaterials};
+use gatepost_gateway::{Gateway, ListenerOptions, StartError, TlsMaterials};
 use gatepost_ops::Readiness;
 use gatepost_runtime::{Task, error_chain, run_blocking, spawn};
 use parking_lot::Mutex;
@@ -39,6 +40,8 @@ pub(crate) struct Reloader {
     left_sockets: Mutex<BTreeSet<String>>,
     /// The file as it was when it was last read; after a reload that was refused, also the files of TLS that it names.
     read: Mutex<ReadFiles>,
+    /// Whether the last reload was refused only because an address is in use.
+    waits_for_address: AtomicBool,
     /// Held by one reload at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -87,6 +90,7 @@ impl Reloader {
             metrics,
             left_sockets,
             read,
+            waits_for_address: AtomicBool::default(),
             turn,
         })
     }
@@ -99,6 +103,8 @@ impl Reloader {
         let _turn = self.turn.lock().await;
         self.service_manager.report_reloading();
         let result = self.take_over().await;
+        let is_address_taken = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(StartError::Bind { .. }));
+        self.waits_for_address.store(result.as_ref().is_err_and(is_address_taken), Ordering::Relaxed);
         let warning = match &result {
             Ok(Reloaded { need_restart }) if need_restart.is_empty() => None,
             Ok(Reloaded { need_restart }) => Some(format!("restart to apply {}", need_restart.join(", "))),
@@ -149,6 +155,11 @@ impl Reloader {
             )
         };
         left_sockets.iter().map(describe).collect()
+    }
+
+    /// Returns whether the same files may be taken over later.
+    pub(crate) fn waits_for_address(&self) -> bool {
+        self.waits_for_address.load(Ordering::Relaxed)
     }
 
     /// Returns what the files look like, if one has changed since it was read.

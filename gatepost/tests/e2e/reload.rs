@@ -1,7 +1,7 @@
 //! Configuration that a running gateway takes over.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -156,6 +156,21 @@ async fn a_refused_configuration_is_taken_over_once_its_certificates_fit() {
     fixture.gatepost.await_log("the configuration was reloaded").await;
     assert_eq!(fixture.gatepost.metric("gatepost_config_faulty").await, 0.0);
     assert!(!fixture.gatepost.readiness().await.1.contains("not in use"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_configuration_is_taken_over_once_its_address_is_free() {
+    let fixture = Fixture::start().await;
+    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, free_port())).unwrap();
+    let address = other.local_addr().unwrap();
+    let listener = format!("[[gateway.listener]]\nname = \"added\"\naddress = \"{address}\"\n");
+    write(fixture.directory.path(), &(listener + &configuration(&fixture.upstreams, ["two", "two", "two"])));
+    let (code, text) = fixture.reload(&["--wait"]);
+    assert!(code == Some(1) && text.contains(&format!("cannot listen on {address}")), "{text}");
+    drop(other);
+    fixture.gatepost.await_log("the configuration was reloaded").await;
+    assert!(TcpStream::connect(address).is_ok());
+    assert_eq!(fixture.gatepost.metric("gatepost_config_faulty").await, 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
