@@ -231,6 +231,26 @@ async fn a_secret_is_rotated_with_an_overlap() {
 }
 
 #[tokio::test]
+async fn the_audit_trail_shows_rotations_and_whether_a_token_is_sent() {
+    let fixture = Fixture::start().await;
+    let admin = fixture.caller("a", None, Role::Admin).await;
+    let (_, made) = admin.post("/webhooks", hook(&json!({}))).await;
+    let path = format!("/webhooks/{}", text(&made, "id"));
+    let (_, rotated) = admin.post(&format!("{path}/rotate-secret"), json!({"overlapSeconds": 3600})).await;
+    for is_sent in [true, false] {
+        assert_eq!(admin.patch(&path, json!({"theauthapiSignature": is_sent})).await.0, 200);
+    }
+    let (_, page) = admin.get("/events?type=webhook.updated").await;
+    let change = |index: usize, member: &str| {
+        let event = &page["events"][index];
+        (event["previous"][member].clone(), event["data"][member].clone())
+    };
+    assert_eq!(change(0, "oldSecretUntil"), (Value::Null, rotated["oldSecretUntil"].clone()), "{page}");
+    assert_eq!(change(1, "theauthapiSignature"), (json!(false), json!(true)), "{page}");
+    assert_eq!(change(2, "theauthapiSignature"), (json!(true), json!(false)), "{page}");
+}
+
+#[tokio::test]
 async fn the_last_end_of_the_old_secrets_that_still_sign_is_shown() {
     let fixture = Fixture::start().await;
     let (admin, viewer) = (fixture.caller("a", None, Role::Admin).await, fixture.caller("a", None, Role::Viewer).await);

@@ -41,6 +41,11 @@ pub(super) struct Public {
     public_key: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     keep_when_paused: bool,
+    /// Whether there is a static token, and until when old secrets sign: for copies without the private line.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    has_static_token: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    old_secrets_until: Vec<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     health: Option<StoredHealth>,
     stamps: StoredStamps,
@@ -110,6 +115,8 @@ pub(super) fn public(webhook: &Webhook) -> Public {
         omit_secrets: delivery.key_values == KeyValues::Omitted,
         public_key: delivery.signing_key.as_ref().map(|key| STANDARD.encode(key.public.0)),
         keep_when_paused: delivery.when_paused == WhenPaused::Keep,
+        has_static_token: webhook.static_token.is_some(),
+        old_secrets_until: webhook.old_secrets.iter().map(|old| old.until.as_ms()).collect(),
         health: encode_health(&webhook.health),
         stamps: (&webhook.stamps).into(),
     }
@@ -162,6 +169,7 @@ pub(super) fn mask_user_secrets(webhook: &Webhook) -> Webhook {
 
 pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
     let delivery = decode_delivery(&public, &private)?;
+    let (old_secrets, static_token) = (decode_old_secrets(&public, &private)?, decode_token(&public, &private)?);
     let url = match &private.sealed_url {
         Some(whole) => WebhookUrl { masked: public.url, full: UserSecret::Sealed(decode_sealed(whole)?) },
         None if public.url.ends_with(WebhookUrl::MASK) => {
@@ -186,8 +194,8 @@ pub(super) fn decode(public: Public, private: Private) -> Result<Record> {
         status_changed_at: public.status_changed_at.map(Timestamp::from_ms),
         url_set_by: Role::parse(&public.made_by).ok_or_else(|| invalid_field("role", &public.made_by))?,
         secret: decode_sealed(&private.secret)?,
-        old_secrets: private.old_secrets.iter().map(decode_old_secret).collect::<Result<_>>()?,
-        static_token: private.static_token.as_deref().map(decode_sealed).transpose()?,
+        old_secrets,
+        static_token,
         delivery,
         health: public.health.map(decode_health).transpose()?.unwrap_or_default(),
         stamps: public.stamps.decode()?,
@@ -233,6 +241,28 @@ fn decode_signing_key(public: &str, secret: Option<&str>) -> Result<SigningKey> 
     let bytes = STANDARD.decode(public).ok().and_then(|bytes| bytes.try_into().ok());
     let public = bytes.map(PublicKey).ok_or_else(|| invalid_field("public key", public))?;
     Ok(SigningKey { public, secret: decode_sealed(secret.unwrap_or_default())? })
+}
+
+/// Decodes the old secrets. Copies of a record without its private line have only their ends.
+fn decode_old_secrets(public: &Public, private: &Private) -> Result<Vec<OldSecret>> {
+    if private.old_secrets.is_empty() {
+        let ends = public.old_secrets_until.iter();
+        return Ok(ends.map(|until| OldSecret { secret: omitted(), until: Timestamp::from_ms(*until) }).collect());
+    }
+    private.old_secrets.iter().map(decode_old_secret).collect()
+}
+
+/// Decodes the static token. Copies of a record without its private line only know that there is one.
+fn decode_token(public: &Public, private: &Private) -> Result<Option<Sealed>> {
+    match &private.static_token {
+        Some(token) => decode_sealed(token).map(Some),
+        None => Ok(public.has_static_token.then(omitted)),
+    }
+}
+
+/// Stands for a secret of the private line.
+fn omitted() -> Sealed {
+    Sealed(Vec::new())
 }
 
 fn decode_old_secret(old: &StoredOldSecret) -> Result<OldSecret> {
