@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::api;
 use crate::api::routes::api_keys::schemas::CreateApiKey;
+use crate::http::member_types::path_text;
 use crate::http::members::Members;
 
 /// Unknown members that are listed; beyond, one line says that there are more.
@@ -34,7 +35,7 @@ struct Row {
 /// # Errors
 /// If a member has another type than in the body that creates a key.
 pub fn parse_import_row(row: Value) -> Result<ImportRow, Failure> {
-    let row: Row = serde_json::from_value(row).map_err(|_| type_mismatch())?;
+    let row = Row::deserialize(&row).map_err(|_| type_mismatch(&row))?;
     Ok(ImportRow { key: row.new.into(), sha256: row.sha256 })
 }
 
@@ -66,6 +67,9 @@ impl UnknownRowMembers {
 }
 
 /// Returns a refusal that does not repeat the value, which may be a key.
-fn type_mismatch() -> Failure {
-    Failure::invalid("a member has another type than it has in the body that makes a key")
+fn type_mismatch(row: &Value) -> Failure {
+    match api::schema_members().type_error::<CreateApiKey>(row) {
+        Some((path, expected)) => Failure::invalid(format!("{}: must be {expected}", path_text(&path))),
+        None => Failure::invalid("a member has another type than it has in the body that makes a key"),
+    }
 }

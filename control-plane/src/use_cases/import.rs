@@ -1,6 +1,6 @@
 //! Import of keys by value, or by the SHA-256 of their value.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
@@ -22,6 +22,8 @@ use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, Result, both};
 use crate::request_context::RequestContext;
 
+/// Values that a dry run remembers, so that it counts one that comes again as the import would: 8 bytes each.
+const MAX_REMEMBERED: usize = 1_000_000;
 /// The mask of a key of which only the hash is known.
 const HIDDEN_MASK: &str = "…";
 
@@ -57,6 +59,8 @@ pub struct Importer {
     by: ImportedBy,
     options: ImportOptions,
     projects: Mutex<HashMap<String, Project>>,
+    /// Starts of the digests of keys that a dry run would have created.
+    would_exist: Mutex<HashSet<[u8; 8]>>,
 }
 
 /// The initiator of an import.
@@ -107,7 +111,13 @@ enum KeySource {
 impl ControlPlane {
     /// Returns the importer of the operator, which imports into any project.
     pub fn importer(&self, options: ImportOptions) -> Importer {
-        Importer { control_plane: self.clone(), by: ImportedBy::Operator, options, projects: Mutex::default() }
+        Importer {
+            control_plane: self.clone(),
+            by: ImportedBy::Operator,
+            options,
+            projects: Mutex::default(),
+            would_exist: Mutex::default(),
+        }
     }
 
     /// Returns the importer of a caller, which imports into the projects that the caller sees. Changes name the caller as
@@ -124,7 +134,13 @@ impl ControlPlane {
         let project = options.project.or_else(|| caller.project.as_ref().map(ToString::to_string));
         let by = ImportedBy::Caller(Box::new(context.without_precondition()));
         let options = ImportOptions { project, ..options };
-        Ok(Importer { control_plane: self.clone(), by, options, projects: Mutex::default() })
+        Ok(Importer {
+            control_plane: self.clone(),
+            by,
+            options,
+            projects: Mutex::default(),
+            would_exist: Mutex::default(),
+        })
     }
 }
 
@@ -155,7 +171,10 @@ impl Importer {
             return self.import_expired(&digest).await;
         }
         match self.options.mode {
-            RunMode::DryRun => self.check_existing(&digest).await,
+            RunMode::DryRun => match self.check_existing(&digest).await? {
+                ImportOutcome::Created if self.would_exist(&digest) => Ok(ImportOutcome::AlreadyExists),
+                outcome @ (ImportOutcome::Created | ImportOutcome::AlreadyExists) => Ok(outcome),
+            },
             RunMode::Apply => match self.write(source, id, RecordWrite::create(key)).await? {
                 ImportOutcome::Created => Ok(ImportOutcome::Created),
                 ImportOutcome::AlreadyExists => {
@@ -163,6 +182,13 @@ impl Importer {
                 }
             },
         }
+    }
+
+    /// Returns whether a row before this one has the same value, and remembers the value.
+    fn would_exist(&self, digest: &Digest) -> bool {
+        let start = std::array::from_fn(|index| digest.as_bytes()[index]);
+        let mut before = self.would_exist.lock().unwrap_or_else(PoisonError::into_inner);
+        if before.len() < MAX_REMEMBERED { !before.insert(start) } else { before.contains(&start) }
     }
 
     /// Refuses a key that has expired, as nothing would accept it. One that exists has expired since it was imported.
