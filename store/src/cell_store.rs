@@ -151,7 +151,9 @@ impl CellStore {
     ///
     /// None at present: the settings are read when the store is opened.
     pub async fn warnings(&self) -> Result<Vec<String>> {
-        self.backend.warnings().await
+        let mut warnings = self.backend.warnings().await?;
+        warnings.extend(self.envelope.warning());
+        Ok(warnings)
     }
 
     /// Copies a consistent snapshot of an embedded store into a new file and returns the file's size in bytes. The

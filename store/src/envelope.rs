@@ -101,6 +101,8 @@ pub(crate) struct EnvelopeKeys<'a> {
 pub struct Envelope {
     pepper: Pepper,
     data_cipher: XChaCha20Poly1305,
+    /// Whether it also opens with another master key.
+    is_rotating: bool,
 }
 
 impl fmt::Debug for Envelope {
@@ -119,8 +121,13 @@ impl Envelope {
 
     /// Opens a stored envelope. Only here is a wrong master key detected.
     pub(crate) fn open(store: &StoreId, master_key: &MasterKey, stored: &[u8]) -> Result<Self> {
-        let keys = EnvelopeKeys::parse(store, stored)?.open(master_key)?;
-        Ok(Self { pepper: Pepper::new(&keys.pepper), data_cipher: cipher(&keys.data_key) })
+        let sealed = EnvelopeKeys::parse(store, stored)?;
+        let keys = sealed.open(master_key)?;
+        Ok(Self {
+            pepper: Pepper::new(&keys.pepper),
+            data_cipher: cipher(&keys.data_key),
+            is_rotating: sealed.stored.next.is_some(),
+        })
     }
 
     /// Returns the digest under which a key value is stored.
@@ -131,6 +138,14 @@ impl Envelope {
     /// Returns the pepper used for key digests, for callers on the request path.
     pub fn pepper(&self) -> &Pepper {
         &self.pepper
+    }
+
+    /// Returns a warning if a rotation of the master key had begun when it was opened.
+    pub(crate) fn warning(&self) -> Option<String> {
+        self.is_rotating.then(|| {
+            "the store opens with two master keys: finish the rotation with gatepost master-key rotate --finish"
+                .to_owned()
+        })
     }
 
     /// Seals a secret; it opens only with the same associated data.
@@ -247,8 +262,8 @@ impl SealedKeys {
 
 fn wrong_master_key() -> crate::error::StoreError {
     StoreErrorKind::Refused.with(
-        "the master key does not open this store: use the one with which the store was created (GATEPOST_MASTER_KEY, \
-         else store.master_key_file, else master.key next to an embedded store)",
+        "the master key does not open this store: use the one with which it was created, or to which it was rotated since \
+         (GATEPOST_MASTER_KEY, else store.master_key_file, else master.key next to an embedded store)",
     )
 }
 

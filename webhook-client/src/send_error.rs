@@ -109,6 +109,10 @@ impl SendError {
 /// secret.
 pub fn root_cause(error: reqwest::Error) -> String {
     let error = error.without_url();
+    let tls_error = causes(&error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
+    if matches!(tls_error, Some(rustls::Error::InvalidMessage(_))) {
+        return "the server does not speak TLS".to_owned();
+    }
     let mut cause: &dyn Error = &error;
     while let Some(source) = cause.source() {
         if cause.is::<hyper::Error>() && !source.is::<io::Error>() && !source.is::<hyper::Error>() {

@@ -129,7 +129,7 @@ pub(crate) enum KeyCommand {
     Update(KeyUpdateOptions),
     /// Replace the value of a key and print the new one
     Rotate(RotateOptions),
-    /// Revoke a key permanently
+    /// Revoke a key: gateways refuse it at once. An admin can reactivate it, in the dashboard or through the admin API
     Revoke(RevokeOptions),
 }
 

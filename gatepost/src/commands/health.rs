@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use gatepost_webhook_client::root_cause;
 use reqwest::{Client, redirect};
 
 use crate::admin_url::reachable_address;
@@ -38,9 +39,10 @@ pub(crate) async fn run(options: &Options, health: &HealthOptions) -> anyhow::Re
 /// Returns whether the response is a success, and its body.
 async fn ask(address: SocketAddr, path: &str) -> anyhow::Result<(bool, String)> {
     let client = Client::builder().no_proxy().redirect(redirect::Policy::none()).build()?;
-    let response = client.get(format!("http://{address}/{path}")).send().await.map_err(reqwest::Error::without_url);
-    let mut response =
-        response.with_context(|| format!("{address} did not respond; name another address with --address"))?;
+    let response = client.get(format!("http://{address}/{path}")).send().await;
+    let no_response =
+        |error| anyhow!("{address} did not respond: {}; name another address with --address", root_cause(error));
+    let mut response = response.map_err(no_response)?;
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > MAX_BODY_BYTES {

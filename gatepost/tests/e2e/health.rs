@@ -23,7 +23,12 @@ async fn health_follows_the_process() {
     assert_eq!(up.terminate(), Some(0));
     let gone = run(directory.path(), &["health", "--address", &address]);
     let text = String::from_utf8_lossy(&gone.stderr);
-    assert!(gone.status.code() == Some(1) && text.contains("did not respond") && text.contains(&address), "{text}");
+    assert!(
+        gone.status.code() == Some(1)
+            && text.contains("did not respond: connection refused; ")
+            && text.contains(&address),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

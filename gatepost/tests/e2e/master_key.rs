@@ -55,6 +55,7 @@ async fn a_master_key_is_replaced_while_processes_run() {
     assert!(code == Some(0) && stdout.contains("--finish"), "{stdout}{stderr}");
     for process in [start(MASTER_KEY).await, start(&new).await] {
         assert_eq!(get_status(&process.url("/x"), &key).await, 200);
+        assert!(process.readiness().await.1.contains("master-key rotate --finish"));
     }
     let (code, _, stderr) = rotate(MASTER_KEY, &["--finish"]);
     assert!(code == Some(1) && stderr.contains("still the old one"), "{stderr}");
@@ -64,6 +65,7 @@ async fn a_master_key_is_replaced_while_processes_run() {
     let (second, _) = admin.create_api_key(&admin.create_project().await).await;
     assert_eq!(get_status(&old_process.url("/x"), &second).await, 200, "the running process goes on");
     let new_process = start(&new).await;
+    assert!(!new_process.readiness().await.1.contains("master-key"));
     for key in [&key, &second] {
         assert_eq!(get_status(&new_process.url("/x"), key).await, 200);
     }

@@ -93,7 +93,8 @@ async fn receiver_without_tls_is_tls() {
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
         let _ = stream.read_to_end(&mut Vec::new());
     });
-    check(&format!("https://{address}/"), "tls").await;
+    let error = send(&format!("https://{address}/"), PrivateNetworks::Allowed).await.error.unwrap();
+    assert_eq!((error.class().as_str(), error.to_string().as_str()), ("tls", "the server does not speak TLS"));
 }
 
 #[tokio::test]

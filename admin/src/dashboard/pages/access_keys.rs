@@ -200,7 +200,7 @@ fn revoke_page(visitor: &Visitor, key: &AccessKey, form: &Form, fault: Option<&F
                 @if key.role == Role::Admin { " Without another admin, only the command line can create one." }
             }
         }
-        p { "The admin API and the sessions that were started with it refuse it at once. API keys that it created stay as they are. An admin can reactivate it." }
+        p { "The admin API refuses it at once, and the sessions that were started with it end. API keys that it created stay as they are. An admin can reactivate it." }
         form.stack.card method="post" action={ (ROOT) "/access-keys/" (key.id) "/revoke" } {
             (confirm::field(&[&key.name], label, form, fault))
             div.actions {

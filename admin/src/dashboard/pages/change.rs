@@ -111,7 +111,7 @@ async fn change_facts(
         ),
         ("Event ID", copy::id(change.event.as_str())),
         ("Cursor", copy::text(&change.cursor().to_string(), "Copy the cursor")),
-        ("History", html! { a href={ (ROOT) "/changes?subject=" (metadata.subject) } { "All changes of the same" } }),
+        ("History", html! { a href={ (ROOT) "/changes?subject=" (metadata.subject) } { "All changes of this" } }),
     ])
 }
 

@@ -30,7 +30,7 @@ const FILTERS: [&str; 4] = ["type", "actor", "subject", "since"];
 /// Sent by a browser that was cut off: the id of the last event that it has received.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const ACTOR: Field = Field::text("actor", "By", "Name or ID of an access key, operator or deliverer");
-const SUBJECT: Field = Field::text("subject", "Of", "The ID of a key, webhook, event …");
+const SUBJECT: Field = Field::text("subject", "Of (ID)", "The ID of a key, webhook, event …");
 const SINCE: Field = Field::text("since", "Since", "In UTC, such as 2027-01-31");
 
 #[derive(Debug, Default, Deserialize)]

@@ -58,7 +58,7 @@ fn table(gateways: &[GatewayLag], now: Timestamp) -> Markup {
             Text("State"),
             Text("Lag"),
             Text("Last heard"),
-            Text("Must refuse all keys, unless heard"),
+            Text("Refuses all keys from, unless heard"),
             Text("Version"),
             Text("Gateway ID"),
         ],

@@ -109,7 +109,7 @@ async fn form_page(state: &DashboardState, visitor: &Visitor, faults: &FormFault
     let entries = Entries { form: &Form::default(), faults };
     let content = html! {
         h1 { "Import keys" }
-        p { "Keys that exist elsewhere go on to work: import their values, or the SHA-256 of each. The file is tried first, and nothing is written before you have seen what would happen. Keys that exist are left as they are, so a file can be sent again." }
+        p { "Keys that exist elsewhere keep working: import their values, or the SHA-256 of each. The file is tried first, and nothing is written before you have seen what would happen. Keys that exist are left as they are, so a file can be sent again." }
         form.stack.card method="post" action={ (ROOT) "/import" } enctype="multipart/form-data" {
             (entries.summary(&[]))
             @if visitor.sees_account() { (project_choice(entries, &projects)) }

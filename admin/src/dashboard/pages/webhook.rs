@@ -183,7 +183,7 @@ fn settings(webhook: &Webhook, now: Timestamp) -> Vec<Fact> {
         ("theauthapi-signature", html! { @if webhook.static_token.is_some() { "sent" } @else { "not sent" } }),
         (
             "Key values",
-            html! { @match delivery.key_values { KeyValues::Sent => "as the endpoint may see them", KeyValues::Omitted => "masked" } },
+            html! { @match delivery.key_values { KeyValues::Sent => "sent, if the endpoint may see them", KeyValues::Omitted => "masked" } },
         ),
         ("Attempts", html! { (delivery.schedule().to_seconds().len() + 1) }),
         ("Delays between them", html! { (delays(&delivery.schedule().to_seconds())) }),

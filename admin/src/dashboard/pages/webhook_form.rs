@@ -251,7 +251,7 @@ pub(crate) fn fields(entries: Entries<'_>, control_plane: &ControlPlane) -> Mark
     html! {
         div.endpoint { (entries.choice("httpMethod", "Method", &METHODS)) (entries.field(url)) }
         (entries.field(&NAME))
-        (webhook_topics::selection(entries))
+        (webhook_topics::selection(entries, control_plane.allows_private_networks()))
         (headers(entries))
     }
 }

@@ -20,7 +20,7 @@ enum Value {
 }
 
 /// Shows the check boxes. At least one is needed, so that they are not folded.
-pub(crate) fn selection(entries: Entries<'_>) -> Markup {
+pub(crate) fn selection(entries: Entries<'_>, allows_private_networks: bool) -> Markup {
     let faults = entries.faults.of_field("topics");
     html! {
         fieldset.faulty[!faults.is_empty()] {
@@ -28,7 +28,11 @@ pub(crate) fn selection(entries: Entries<'_>) -> Markup {
             @for fault in faults { p.fault { (fault.text) } }
             details.more open {
                 summary { "+ Add Events" }
-                p.hint { "A webhook gets the value of a key only if an admin chose its endpoint and it uses https. Others get the ID." }
+                p.hint {
+                    "A webhook gets the value of a key only if an admin chose its endpoint"
+                    @if !allows_private_networks { ", which uses https" }
+                    ". Others get the ID."
+                }
                 @for (name, topics) in GROUPS {
                     h3 { (name) }
                     @for topic in topics { (check(entries, *topic)) }

@@ -13,7 +13,7 @@ pub(crate) fn field(texts: &[&str], label: Markup, form: &Form, fault: Option<&F
     html! {
         div.field.faulty[fault.is_some()] {
             label for=(FIELD) { (label) }
-            input id=(FIELD) name=(FIELD) type="text" required pattern=(pattern) autocomplete="off" spellcheck="false"
+            input id=(FIELD) name=(FIELD) type="text" required pattern=(pattern) title="The text above, letter by letter" autocomplete="off" spellcheck="false"
                 value=(form.text(FIELD)) aria-invalid=[fault.map(|_| "true")]
                 aria-describedby=[fault.map(|_| "confirmation-fault")];
             @if let Some(fault) = fault { p.fault #confirmation-fault role="alert" { (fault.text) } }

@@ -17,7 +17,7 @@ use crate::dashboard::state::DashboardState;
 use crate::dashboard::visitor::Visitor;
 
 const COLUMNS: [Column<'_>; 4] =
-    [Text("Gateway"), Text("State"), Text("Last heard"), Text("Must refuse all keys, unless heard")];
+    [Text("Gateway"), Text("State"), Text("Last heard"), Text("Refuses all keys from, unless heard")];
 
 /// The longest time for which a page waits for gateways.
 const MAX_WAIT: Duration = Duration::from_secs(10);
