@@ -7,6 +7,7 @@ mod circles;
 mod crate_map;
 mod demo;
 mod deny;
+mod deploy;
 mod depth;
 mod dist;
 mod fast_check;

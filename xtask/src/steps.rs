@@ -11,7 +11,7 @@ use crate::depth::Depth;
 use crate::run::{print_progress, run, run_with_env};
 use crate::time_limit::run_within;
 use crate::{
-    bare_machine, circles, crate_map, deny, fuzz, install, names, openapi, packages, redis_versions, release,
+    bare_machine, circles, crate_map, deny, deploy, fuzz, install, names, openapi, packages, redis_versions, release,
     schemathesis, tidy,
 };
 
@@ -29,7 +29,7 @@ struct Step {
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "install", limit_s: 115, check: install::system },
+    Step { name: "install", limit_s: 130, check: install::system },
     Step { name: "tidy", limit_s: 5, check: tidy::check },
     Step { name: "structure", limit_s: 10, check: structure },
     Step { name: "names", limit_s: 10, check: names::check },
@@ -43,10 +43,11 @@ const STEPS: &[Step] = &[
     Step { name: "test", limit_s: 1040, check: test },
     Step { name: "examples", limit_s: 50, check: examples },
     Step { name: "servers", limit_s: 110, check: || redis_versions::check(Depth::Quick) },
-    Step { name: "schemathesis", limit_s: 165, check: || schemathesis::check(Depth::Quick) },
+    Step { name: "schemathesis", limit_s: 130, check: || schemathesis::check(Depth::Quick) },
     Step { name: "openapi", limit_s: 120, check: openapi::check },
+    Step { name: "deploy", limit_s: 40, check: deploy::check },
     Step { name: "fuzz", limit_s: 70, check: || fuzz::check(Depth::Quick) },
-    Step { name: "instructions", limit_s: 580, check: || check_instructions(InstructionScope::Steps) },
+    Step { name: "instructions", limit_s: 560, check: || check_instructions(InstructionScope::Steps) },
     Step { name: "docs", limit_s: 45, check: docs },
     Step { name: "deny", limit_s: 110, check: deny::check },
 ];

@@ -14,6 +14,7 @@ mod browser;
 mod certificates;
 #[cfg(feature = "long")]
 mod chaos;
+mod containers;
 mod dashboard;
 mod deletions;
 mod deliveries;
