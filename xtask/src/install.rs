@@ -23,6 +23,11 @@ pub(crate) fn system() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Installs what only the steps of `--long` need.
+pub(crate) fn packages_of_long_steps() -> anyhow::Result<()> {
+    install_packages("long")
+}
+
 /// Installs the packages of some scopes, or fails with the command to run.
 fn install_packages(scopes: &str) -> anyhow::Result<()> {
     run("sh", &[PREPARE, "only", scopes])

@@ -119,6 +119,7 @@ fn long() -> anyhow::Result<()> {
     // Its own step comes before, unless this one was asked for alone.
     packages::install()?;
     release::build_all()?;
+    deploy::prepare_long()?;
     // As it is shipped: these figures are published.
     let arguments = ["test", "--release", "--package", "gatepost", "--features", "long", "--test", "e2e", "--locked"];
     run("cargo", &[&arguments[..], &["--", "--nocapture", "--test-threads", "2"]].concat())
