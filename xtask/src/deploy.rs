@@ -1,5 +1,6 @@
 //! Checks of the files in `deploy` that need no running program. Tests of the crate `gatepost` run them.
 
+mod chart;
 mod compositions;
 mod units;
 
@@ -16,7 +17,14 @@ pub(crate) fn check() -> anyhow::Result<()> {
     install_tools()?;
     run(&tool("hadolint"), &["deploy/container/Dockerfile"])?;
     compositions::check()?;
+    chart::check()?;
     units::check()
+}
+
+/// Writes the manifests that the chart renders.
+pub(crate) fn write_manifests() -> anyhow::Result<()> {
+    install_tools()?;
+    chart::write_manifests()
 }
 
 /// Prepares what the tests of packages and services need: tools, and a Debian with systemd.

@@ -1,4 +1,4 @@
-//! What contributors run: `cargo xtask check`, `demo`, `test`, `fuzz`, `names`, `pictures`, `bench`, `dist`, `release` and `golden`.
+//! What contributors run: `cargo xtask check`, `demo`, `test`, `fuzz`, `names`, `manifests`, `pictures`, `bench`, `dist`, `release` and `golden`.
 
 mod bare_machine;
 mod bench;
@@ -49,6 +49,8 @@ enum Command {
     Fuzz(FuzzOptions),
     /// Write the names that users rely on to docs/names.txt, after a change that is meant
     Names,
+    /// Write the manifests for Kubernetes to deploy/kubernetes/manifests, after a change of the chart
+    Manifests,
     /// Write pictures of the dashboard to docs/images, after its look has changed
     Pictures,
     /// Build the benchmarks as the program is shipped, and run those that are named
@@ -118,6 +120,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(options) => steps::run_all(&options),
         Command::Fuzz(options) => fuzz::run_one(&options),
         Command::Names => names::write(),
+        Command::Manifests => deploy::write_manifests(),
         Command::Pictures => pictures::make(),
         Command::Bench(options) => bench::run_bench(&options),
         Command::Dist => dist::build(),
