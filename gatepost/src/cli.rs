@@ -3,6 +3,7 @@
 mod access_keys;
 mod ages;
 mod resources;
+mod stores;
 mod suggestions;
 mod tools;
 mod webhooks;
@@ -20,6 +21,7 @@ pub(crate) use resources::{
     KeyListOptions, KeyMemberOptions, KeyOptions, KeyUpdateOptions, ListOptions, NewKeyOptions, NewProjectOptions,
     ProjectCommand, ProjectOptions, RateLimitFlag, ResourceOutput, RevokeOptions, WebhookCommand, WebhookOptions,
 };
+pub(crate) use stores::StoreCopyOptions;
 use suggestions::remove_dissimilar;
 pub(crate) use tools::{
     CompletionsOptions, HealthOptions, ManOptions, MasterKeyCommand, MasterKeyOptions, RotateMasterKey,
@@ -101,6 +103,13 @@ impl Options {
     /// Returns the same options with the configured store if `--store` is given without a URL.
     pub(crate) fn with_configured_store(&self) -> Self {
         Self { store: self.store.clone().filter(|url| !url.is_empty()), ..self.clone() }
+    }
+
+    /// Returns where the configuration is read from, with the store that a flag of a command names.
+    pub(crate) fn config_source_with_store(&self, flag: &'static str, url: &str) -> ConfigSource {
+        let Overrides(mut overrides) = Self { store: None, ..self.clone() }.overrides();
+        overrides.push((flag, "store.url", url.to_owned()));
+        ConfigSource::new(self.config.clone(), Overrides(overrides))
     }
 
     /// Returns whether a flag names a certificate.
@@ -251,6 +260,9 @@ pub(crate) enum StoreCommand {
     /// Upgrade the store to the format of `store.write_format`, and rewrite what earlier releases wrote. Run it after
     /// all processes have been upgraded: older ones stop working. Run it again to resume after an interruption
     Upgrade,
+    /// Copy the whole store to another address while no process uses it: from an embedded store to Redis, back, or from
+    /// one Redis to another. Run it again to resume after an interruption
+    Copy(StoreCopyOptions),
 }
 
 #[derive(Debug, Args)]

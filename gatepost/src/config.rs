@@ -46,7 +46,7 @@ pub(crate) use log::{LogConfig, LogFormatSetting};
 use parsers::{parse_address, parse_listener_name, parse_origin};
 use reader::{ErrorCollector, Section};
 pub(crate) use settings::Settings;
-pub(crate) use store::StoreConfig;
+pub(crate) use store::{StoreConfig, parse_namespace};
 use tree::{Node, Value, ValueSource};
 
 /// File that is read by default, if it exists.

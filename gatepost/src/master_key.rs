@@ -1,6 +1,6 @@
 //! Sources of the master key: the environment, a file, or the directory of an embedded store.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use gatepost_store::{MasterKey, StoreUrl, os_rng};
@@ -29,6 +29,11 @@ pub(crate) fn find_or_create(store: &StoreConfig) -> anyhow::Result<MasterKey> {
              holds it; create one with: gatepost master-key create FILE"
         ),
     }
+}
+
+/// Returns where the key of an embedded store is unless it is named.
+pub(crate) fn path_beside_store(directory: &Path) -> PathBuf {
+    directory.join(KEY_FILE_NAME)
 }
 
 /// Returns whether the environment or the configuration names a master key.

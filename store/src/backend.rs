@@ -7,7 +7,9 @@ use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccountId, EventId, GatewayId, LeaseToken, RecoveryId, WebhookId};
 use gatepost_domain::time::{Timestamp, Version};
 use gatepost_domain::window::{LeaseGrant, Limit, UnusedLease};
+use tokio::sync::mpsc;
 
+use crate::copied_entry::{CopiedBatch, CopiedEntry, CopyTarget, StoreNumber};
 use crate::embedded::Embedded;
 use crate::error::Result;
 use crate::format::LaterFormat;
@@ -72,6 +74,24 @@ ops! {
     fn full_reason() -> Option<String>;
     /// Returns how often this process replayed lost changes.
     fn replay_stats() -> ReplayStats;
+
+    // ---- Copies to another store, while no process uses either
+    /// Reads all entries of the store that are after a position, or all of them. Entries of Redis may come twice.
+    fn read_entries(from: Option<String>, out: mpsc::Sender<CopiedBatch>) -> ();
+    /// Reads the numbers of the store that are not 0.
+    fn store_numbers() -> Vec<(StoreNumber, u64)>;
+    /// Writes entries of another store. Can be repeated.
+    fn write_entries(entries: Vec<CopiedEntry>) -> ();
+    /// Returns what is at the address of a copy.
+    fn copy_target() -> CopyTarget;
+    /// Replaces the mark of a copy: nothing when it begins, otherwise the mark written before. Until the copy ends, no
+    /// process can open the store. Fails if there is another mark, or a store.
+    fn mark_copy(expected: Option<Vec<u8>>, mark: Vec<u8>) -> ();
+    /// Removes what an interrupted copy has written.
+    fn discard_copy() -> ();
+    /// Ends a copy, which has this mark and this many waiting deliveries: from now on processes can open the store. Fails
+    /// if there is another mark.
+    fn finish_copy(mark: Vec<u8>, header: StoreHeader, waiting_deliveries: u64) -> ();
 
     // ---- Records
     /// Writes records, digests, indexes and the stream entry, or nothing.

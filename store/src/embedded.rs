@@ -2,6 +2,12 @@
 
 mod account_counts;
 mod backup;
+mod copy_queue_reads;
+mod copy_queue_writes;
+mod copy_reads;
+mod copy_rows;
+mod copy_target;
+mod copy_writes;
 mod database;
 mod database_file;
 mod dead_letters;
@@ -32,3 +38,4 @@ mod webhook_failures;
 mod writer;
 
 pub(crate) use database::Embedded;
+pub(crate) use database_file::database_exists;

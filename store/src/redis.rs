@@ -4,6 +4,7 @@ mod account_counts;
 mod acl_errors;
 mod client;
 mod connection;
+mod copy;
 mod delivery_log;
 mod gateway_ops;
 mod header;

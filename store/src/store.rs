@@ -18,7 +18,7 @@ use crate::options::StoreOptions;
 use crate::random::os_rng;
 use crate::rebase::rebase_revocation;
 use crate::redis::Redis;
-use crate::store_header::StoreHeader;
+use crate::store_header::{StoreHeader, is_unfinished_copy};
 use crate::url::StoreUrl;
 
 /// An open store: its envelope, and the cells that hold its partitions. Clones share connections.
@@ -64,6 +64,11 @@ impl Store {
     }
 
     fn unlock(backend: Backend, header: StoreHeader, options: &StoreOptions, master_key: &MasterKey) -> Result<Self> {
+        if is_unfinished_copy(&header) {
+            let address = &options.url;
+            return Err(StoreErrorKind::Refused
+                .with(format!("the copy into {address} is not finished: run its gatepost store copy again")));
+        }
         if header.min_reader > Format::LATEST.number() {
             return Err(StoreErrorKind::Refused.with(format::unsupported_format_message(header.min_reader)));
         }

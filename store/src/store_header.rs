@@ -27,6 +27,21 @@ const DECOY_ID: &str = "st_00thisStoreNeedsGatepost02OrLater";
 /// See [`DECOY_ID`]; JSON, like an envelope.
 const DECOY_ENVELOPE: &str = "\"this store is in a later format: it needs gatepost 0.2 or later\"";
 
+/// In place of the store's id while the store is copied to this address.
+const UNFINISHED_COPY_ID: &str = "st_00thisCopyIsNotFinished00000000";
+/// See [`UNFINISHED_COPY_ID`]. Earlier releases print it, as it is no envelope.
+const UNFINISHED_COPY_ENVELOPE: &str = "\"the copy into this store is not finished\"";
+
+/// Returns the fields that a store has while it is copied: no process opens it, and none creates another one.
+pub(crate) fn unfinished_copy_fields() -> [(&'static str, &'static [u8]); 2] {
+    [("id", UNFINISHED_COPY_ID.as_bytes()), ("envelope", UNFINISHED_COPY_ENVELOPE.as_bytes())]
+}
+
+/// Returns whether the header is that of a store that is being copied, or whose copy was interrupted.
+pub(crate) fn is_unfinished_copy(header: &StoreHeader) -> bool {
+    header.id.as_str() == UNFINISHED_COPY_ID
+}
+
 /// Returns the checksum policy for the store's `loose-checksum` flag.
 pub(crate) fn checksum_mode(loose: bool) -> ChecksumPolicy {
     if loose { ChecksumPolicy::Lenient } else { ChecksumPolicy::Strict }
@@ -53,7 +68,7 @@ mod tests {
 
     #[test]
     fn v0_1_0_can_parse_the_decoys() {
-        assert!(StoreId::parse(DECOY_ID).is_ok());
+        assert!(StoreId::parse(DECOY_ID).is_ok() && StoreId::parse(UNFINISHED_COPY_ID).is_ok());
         assert!(serde_json::from_str::<String>(DECOY_ENVELOPE).is_ok_and(|sentence| sentence.contains("gatepost 0.2")));
     }
 }

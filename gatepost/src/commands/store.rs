@@ -1,4 +1,7 @@
-//! `gatepost store upgrade`: upgrades the format of the store, and rewrites what earlier releases wrote.
+//! `gatepost store`: `upgrade` upgrades the format of the store, and rewrites what earlier releases wrote; `copy` copies
+//! it to another address.
+
+mod copy;
 
 use std::sync::Arc;
 
@@ -14,9 +17,9 @@ use crate::store;
 use crate::{control_socket, output};
 
 pub(crate) async fn run(options: &Options, command: &StoreCommand) -> anyhow::Result<()> {
-    let config = super::load_with_warnings(options)?;
     match command {
-        StoreCommand::Upgrade => upgrade(&config).await,
+        StoreCommand::Upgrade => upgrade(&super::load_with_warnings(options)?).await,
+        StoreCommand::Copy(copy) => copy::run(options, copy).await,
     }
 }
 

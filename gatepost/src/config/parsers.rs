@@ -9,7 +9,7 @@ use tracing_subscriber::filter::ParseError as ParseFilterError;
 
 /// Why the value of a setting is rejected. The text follows the name of the setting.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ParseSettingError {
+pub(crate) enum ParseSettingError {
     #[error("must not be empty")]
     Empty,
     #[error("must be 1 to 32 letters, digits, - or _")]

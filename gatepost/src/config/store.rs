@@ -67,7 +67,8 @@ fn read_write_format(section: &mut Section<'_>) -> Format {
     number.and_then(Format::new).unwrap_or(Format::LATEST)
 }
 
-fn parse_namespace(text: &str) -> Result<String, ParseSettingError> {
+/// Parses the hash tag of a store's keys.
+pub(crate) fn parse_namespace(text: &str) -> Result<String, ParseSettingError> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     let is_name = is_plain && (1..=32).contains(&text.len());
     if is_name { Ok(text.to_owned()) } else { Err(ParseSettingError::Namespace) }

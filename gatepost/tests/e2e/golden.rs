@@ -55,6 +55,21 @@ impl GoldenStore {
         self.redis.as_ref().map_or("embedded:./gatepost-data".to_owned(), RedisServer::url)
     }
 
+    /// Copies the store to the other backend, and returns the copy.
+    fn moved(self) -> Self {
+        let from = self.store_url();
+        // The old server runs until the copy is written.
+        let (_old, redis) = match self.redis {
+            Some(old) => (Some(old), None),
+            None => (None, Some(RedisServer::start())),
+        };
+        let copy = Self { redis, ..self };
+        let arguments = ["store", "copy", "--from", &from, "--to", &copy.store_url()];
+        let output = command(copy.directory.path(), &arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        copy
+    }
+
     async fn start(&self) -> (Gatepost, Admin) {
         let arguments = ["up", "--upstream", &self.upstream.url(), "--store", &self.store_url()];
         let up = Gatepost::start(self.directory.path(), &arguments).await;
@@ -188,4 +203,11 @@ async fn an_embedded_store_of_v010_is_opened_used_changed_and_upgraded() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_of_v010_on_redis_is_opened_used_changed_and_upgraded() {
     check_store(&GoldenStore::on_redis("v0.1.0")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_of_v010_moves_to_the_other_backend() {
+    for store in [GoldenStore::embedded("v0.1.0"), GoldenStore::on_redis("v0.1.0")] {
+        check_store(&store.moved()).await;
+    }
 }

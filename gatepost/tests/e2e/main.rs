@@ -69,6 +69,7 @@ mod snippets;
 #[cfg(feature = "long")]
 mod soak;
 mod startup;
+mod store_copy;
 mod store_server;
 mod store_trial;
 mod streaming;

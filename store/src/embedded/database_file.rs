@@ -13,6 +13,11 @@ const DATABASE_FILE: &str = "gatepost.redb";
 /// Size of redb's page cache in bytes.
 const CACHE_BYTES: usize = 64 << 20;
 
+/// Returns whether a directory has a store.
+pub(crate) fn database_exists(directory: &Path) -> bool {
+    directory.join(DATABASE_FILE).exists()
+}
+
 pub(super) fn open_database(path: Option<&Path>) -> Result<Database> {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);

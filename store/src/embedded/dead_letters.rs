@@ -83,7 +83,7 @@ fn drop_oldest(transaction: &WriteTransaction, webhook: &str) -> Result<()> {
     set_number(&mut meta, "dead_dropped", dropped + 1)
 }
 
-fn dead_letter_count(transaction: &WriteTransaction, webhook: &str) -> Result<u64> {
+pub(super) fn dead_letter_count(transaction: &WriteTransaction, webhook: &str) -> Result<u64> {
     let counts = transaction.open_table(DEAD_COUNTS).map_err(store_error)?;
     Ok(counts.get(webhook).map_err(store_error)?.map_or(0, |count| count.value()))
 }

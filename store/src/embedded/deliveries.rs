@@ -145,6 +145,25 @@ pub(super) fn update_delivery(
     Ok(())
 }
 
+/// Writes a delivery of another store, which may have been written before.
+pub(super) fn replace_delivery(
+    transaction: &WriteTransaction,
+    webhook: &str,
+    event: &str,
+    delivery: Delivery,
+    sequence: Option<u64>,
+) -> Result<()> {
+    match read_delivery(transaction, webhook, event)? {
+        Some(before) => update_delivery(transaction, webhook, event, &before, delivery)?,
+        None => {
+            let count = pending_count(transaction, webhook)?;
+            set_pending_count(transaction, webhook, count + 1)?;
+            update_delivery(transaction, webhook, event, &delivery.clone(), delivery)?;
+        }
+    }
+    sequence.map_or(Ok(()), |sequence| set_sequence(transaction, webhook, event, sequence))
+}
+
 /// Finishes a delivery. The last delivery of an event to finish erases its body and secret.
 pub(super) fn finish_delivery(
     transaction: &WriteTransaction,

@@ -185,6 +185,19 @@ pub(super) fn log_ended(
     ended: &EndedDelivery<'_>,
     max: u64,
 ) -> Result<()> {
+    let count = insert(transaction, webhook, event, ended)?;
+    schedule_check(transaction, webhook, ended.at)?;
+    let kind = ended.kind.as_str();
+    if count > max.saturating_add(SLACK) { trim_excess(transaction, webhook, kind, count - max) } else { Ok(()) }
+}
+
+/// Adds an ended delivery to the log, in place of an entry of the same event. Returns how many of its kind there are.
+pub(super) fn insert(
+    transaction: &WriteTransaction,
+    webhook: &str,
+    event: &str,
+    ended: &EndedDelivery<'_>,
+) -> Result<u64> {
     unlog(transaction, webhook, event)?;
     let kind = ended.kind.as_str();
     let entry = (kind, ended.sequence, ended.at.as_ms(), ended.summary);
@@ -194,9 +207,7 @@ pub(super) fn log_ended(
         .map_err(store_error)?
         .insert((webhook, kind, ended.sequence, event), ())
         .map_err(store_error)?;
-    schedule_check(transaction, webhook, ended.at)?;
-    let count = add_to_count(transaction, webhook, kind, 1)?;
-    if count > max.saturating_add(SLACK) { trim_excess(transaction, webhook, kind, count - max) } else { Ok(()) }
+    add_to_count(transaction, webhook, kind, 1)
 }
 
 /// Makes sure that the webhook's log and attempts are searched for expired ones.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::errors::store_error;
 use super::meta::{read_number, set_number};
 use super::tables::{META, STREAM};
+use crate::copied_entry::CopiedChange;
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{EntryPayload, RawEntry, Undecodable};
 use crate::record_format::{decode_invalidation, encode_invalidation};
@@ -82,6 +83,22 @@ pub(crate) fn encode(event: &EventId, payload: &EntryPayload) -> Result<Vec<u8>>
         head: utf8_text(&payload.metadata)?,
         image: utf8_text(&payload.image)?,
     };
+    serde_json::to_vec(&stored).map_err(|error| StoreErrorKind::Corrupt.with(error))
+}
+
+/// Returns an entry as stored, for a copy to another store.
+pub(super) fn to_copied(version: Version, bytes: &[u8]) -> Result<CopiedChange> {
+    let stored: StoredEntry = serde_json::from_slice(bytes).map_err(|error| {
+        StoreErrorKind::Corrupt.with_context(format!("the stream entry {version} is unknown"), error)
+    })?;
+    let StoredEntry { v, event, scope, scope_data, fence, action, head, image } = stored;
+    Ok(CopiedChange { version, format: v, event, action, scope, scope_data, is_fenced: fence, head, image })
+}
+
+/// Encodes an entry of another store.
+pub(super) fn from_copied(change: &CopiedChange) -> Result<Vec<u8>> {
+    let CopiedChange { version: _, format, event, action, scope, scope_data, is_fenced, head, image } = change.clone();
+    let stored = StoredEntry { v: format, event, scope, scope_data, fence: is_fenced, action, head, image };
     serde_json::to_vec(&stored).map_err(|error| StoreErrorKind::Corrupt.with(error))
 }
 

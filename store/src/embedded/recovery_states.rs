@@ -82,7 +82,7 @@ pub(super) fn all_of(
     Ok(recoveries)
 }
 
-fn decode(id: &str, state: RecoveryState<'_>) -> Result<RawRecovery> {
+pub(super) fn decode(id: &str, state: RecoveryState<'_>) -> Result<RawRecovery> {
     let (status, created_ms, finished_ms, cursor, recovered, skipped, request) = state;
     Ok(RawRecovery {
         id: RecoveryId::parse(id).map_err(|error| StoreErrorKind::Corrupt.with(error))?,

@@ -164,7 +164,7 @@ impl CountedOutcome {
 }
 
 /// The lists of a webhook's deliveries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeliveryKind {
     /// Waiting for an attempt, or being sent.
     Waiting,

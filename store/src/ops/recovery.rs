@@ -7,7 +7,7 @@ use gatepost_domain::time::Timestamp;
 pub const MAX_RECOVERIES: u64 = 10;
 
 /// State of a recovery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RecoveryStatus {
     /// There may be deliveries left.
     Running,
@@ -36,7 +36,7 @@ impl RecoveryStatus {
 }
 
 /// A recovery as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct RawRecovery {
     /// Its id.
     pub id: RecoveryId,

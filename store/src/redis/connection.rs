@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{Cmd, RedisError, ScriptInvocation, Value, cmd};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -17,7 +18,7 @@ use crate::url::RedisUrl;
 
 use super::master_connection::{MasterConnection, MasterDiscovery, RunId, connect_error, store_error};
 use super::scripts;
-use super::topology::{Topology, server_info};
+use super::topology::{self, Master, Topology, server_info};
 
 /// Maximum concurrent waits for replicas, each on its own connection; further ones queue.
 const MAX_CONCURRENT_CONFIRMS: usize = 32;
@@ -212,6 +213,31 @@ impl Connections {
                 self.with_deadline(deadline, invocation.invoke_async(&mut ClusterConnection::clone(cluster))).await
             }
         }
+    }
+
+    /// Sends commands, all to keys of the store, in one pipeline. Also returns the run that executed them.
+    pub(super) async fn run_pipeline(&self, commands: &redis::Pipeline, deadline: Duration) -> Result<(Value, RunId)> {
+        self.ops.send_shared(deadline, async |connection| commands.query_async(connection).await).await
+    }
+
+    /// Returns the masters that have keys of the store: one, or those of a cluster.
+    pub(super) async fn masters(&self) -> Result<Vec<Master>> {
+        if matches!(self.rate_limits, RateLimitConnection::Shared) {
+            return Ok(vec![Master::Single]);
+        }
+        let ranges = self.run_command(cmd("CLUSTER").arg("SLOTS"), COMMIT_TIMEOUT).await?;
+        topology::slot_masters(ranges).map_err(|error| StoreErrorKind::Corrupt.with(error))
+    }
+
+    /// Sends a command to one of [`Connections::masters`].
+    pub(super) async fn run_on_master(&self, master: &Master, command: &Cmd, deadline: Duration) -> Result<Value> {
+        let (Master::OfCluster { host, port }, RateLimitConnection::Cluster(cluster)) = (master, &self.rate_limits)
+        else {
+            return self.run_command(command, deadline).await;
+        };
+        let route = SingleNodeRoutingInfo::ByAddress { host: host.clone(), port: *port };
+        let mut cluster = ClusterConnection::clone(cluster);
+        self.with_deadline(deadline, cluster.route_command(command.clone(), RoutingInfo::SingleNode(route))).await
     }
 
     async fn with_deadline(

@@ -122,7 +122,7 @@ pub(super) fn parse_dead_letter(event: EventId, letter: &[u8], sealed: Option<Ve
 }
 
 /// Splits `version\nreason\nbytes`.
-fn parse_quarantined(stored: &[u8]) -> Option<Result<(Version, Vec<u8>, String)>> {
+pub(super) fn parse_quarantined(stored: &[u8]) -> Option<Result<(Version, Vec<u8>, String)>> {
     let mut lines = stored.splitn(3, |byte| *byte == b'\n');
     let (version, reason, bytes) = (lines.next()?, lines.next()?, lines.next()?);
     let version = parse_version(std::str::from_utf8(version).ok()?);

@@ -8,14 +8,19 @@ use crate::options::COMMIT_TIMEOUT;
 const KEY_NAMES: [&str; 2] = [include_str!("lua/common.lua"), include_str!("lua/account_counts.lua")];
 const KEY_NAME_PREFIX: &str = "PREFIX .. '";
 
+/// Returns the names of all keys with the hash tag of the store, except the meta hash.
+pub(super) fn key_names() -> impl Iterator<Item = &'static str> {
+    let names_in = |text: &'static str| text.split(KEY_NAME_PREFIX).skip(1);
+    KEY_NAMES.into_iter().flat_map(names_in).filter_map(|rest| rest.split('\'').next())
+}
+
 impl Redis {
     /// Removes the keys of the store, of which those with a name of their own have one of `names`.
     pub(crate) async fn remove_records(&self, names: &[&[u8]]) -> Result<()> {
         let prefix = format!("{{{}}}:", self.inner.namespace);
         let mut command = redis::cmd("DEL");
         command.arg(self.meta_key());
-        let names_in = |text: &'static str| text.split(KEY_NAME_PREFIX).skip(1);
-        for kind in KEY_NAMES.into_iter().flat_map(names_in).filter_map(|rest| rest.split('\'').next()) {
+        for kind in key_names() {
             if kind.ends_with(':') {
                 for name in names {
                     command.arg([prefix.as_bytes(), kind.as_bytes(), name].concat());

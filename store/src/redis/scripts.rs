@@ -67,6 +67,9 @@ scripts! {
     POSITION = " flags=no-writes", ["common", "position"];
     RETURN_ALLOWANCE = " flags=allow-oom", ["return_allowance"];
     LEASE_ALLOWANCE = " flags=allow-oom", ["lease_allowance"];
+    COPY_USAGE = "", ["copy_usage"];
+    MARK_COPY = "", ["mark_copy"];
+    FINISH_COPY = "", ["finish_copy"];
     ADD_USAGE = " flags=allow-oom", ["add_usage"];
     USAGE = " flags=no-writes", ["usage"];
     KEY_USAGE = " flags=no-writes", ["key_usage"];

@@ -144,6 +144,31 @@ async fn find_slot_master(server: &ConnectionInfo, tag: &str) -> RedisResult<(Mu
     Err((ErrorKind::Client, "no server of the cluster serves the store's slot").into())
 }
 
+/// A server that has keys of a store.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Master {
+    /// The only one.
+    Single,
+    /// One of a cluster, as the cluster reports it.
+    OfCluster { host: String, port: u16 },
+}
+
+/// Returns the masters in a reply to `CLUSTER SLOTS`, in the order of their addresses.
+pub(super) fn slot_masters(reply: Value) -> RedisResult<Vec<Master>> {
+    let ranges: Vec<Vec<Value>> = redis::from_redis_value(reply)?;
+    let mut masters = Vec::new();
+    for range in ranges {
+        // After the first and the last slot.
+        let node: Vec<Value> = redis::from_redis_value(range.into_iter().nth(2).unwrap_or(Value::Nil))?;
+        let mut node = node.into_iter();
+        let host = redis::from_redis_value(node.next().unwrap_or(Value::Nil))?;
+        masters.push(Master::OfCluster { host, port: redis::from_redis_value(node.next().unwrap_or(Value::Nil))? });
+    }
+    masters.sort_unstable();
+    masters.dedup();
+    Ok(masters)
+}
+
 /// Returns how to connect to a cluster node that `queried` reported as host, port and further fields.
 fn resolve_node(queried: &ConnectionInfo, node: Vec<Value>) -> RedisResult<ConnectionInfo> {
     let mut node = node.into_iter();

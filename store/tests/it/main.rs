@@ -14,6 +14,7 @@ mod rate_limits;
 mod records;
 mod recoveries;
 mod store_check;
+mod store_copy;
 mod trim;
 mod webhook_failures;
 
