@@ -21,7 +21,7 @@ pub(crate) use resources::{
     KeyListOptions, KeyMemberOptions, KeyOptions, KeyUpdateOptions, ListOptions, NewKeyOptions, NewProjectOptions,
     ProjectCommand, ProjectOptions, RateLimitFlag, ResourceOutput, RevokeOptions, WebhookCommand, WebhookOptions,
 };
-pub(crate) use stores::StoreCopyOptions;
+pub(crate) use stores::{RestoreOptions, StoreCopyOptions};
 use suggestions::remove_dissimilar;
 pub(crate) use tools::{
     CompletionsOptions, HealthOptions, ManOptions, MasterKeyCommand, MasterKeyOptions, RotateMasterKey,
@@ -188,6 +188,10 @@ pub(crate) enum Command {
     Reload(ReloadOptions),
     /// Copy an embedded store into a file, even while it is in use. The copy does not contain the master key
     Backup(BackupOptions),
+    /// Put a backup in place of an embedded store. An existing store is not overwritten
+    ///
+    /// Changes since the backup are lost: keys created since are unknown, and keys revoked since are accepted again.
+    Restore(RestoreOptions),
     /// Check what a start checks: configuration, master key, certificates, store, upstream host names
     ///
     /// With --store, with or without a URL, every operation is also tried once on a store on Redis, with keys of its own that

@@ -15,6 +15,7 @@ pub(crate) mod master_key;
 pub(crate) mod purge;
 pub(crate) mod reload;
 pub(crate) mod resources;
+pub(crate) mod restore;
 pub(crate) mod shell_files;
 pub(crate) mod store;
 pub(crate) mod trigger;

@@ -86,6 +86,11 @@ pub(crate) async fn create_access_key(
     call(directory, &request, created).await
 }
 
+/// Returns whether a process holds the store in a directory, even if its file was removed.
+pub(crate) async fn is_used(directory: &Path) -> bool {
+    SocketLocation::of_store(directory).connect().await.is_ok()
+}
+
 /// Result of a command that a running process may execute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delegation {

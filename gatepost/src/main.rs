@@ -94,6 +94,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::MasterKey(master_key) => commands::master_key::run(&options, &master_key.command).await,
             Command::Reload(reload) => commands::reload::run(&options, &reload).await,
             Command::Backup(backup) => commands::backup::run(&options, &backup).await,
+            Command::Restore(restore) => commands::restore::run(&options, &restore).await,
             Command::Check(check) => commands::check::run(&options, &check).await,
             Command::Health(health) => commands::health::run(&options, &health).await,
             Command::Completions(completions) => commands::shell_files::print_completions(&completions),

@@ -83,7 +83,7 @@ fn absolute(path: &Path) -> String {
 }
 
 /// Syncs the directory of a file, which makes its name durable.
-fn sync_directory(path: &Path) -> anyhow::Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> anyhow::Result<()> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let opened = std::fs::File::open(directory).and_then(|directory| directory.sync_all());
     opened.with_context(|| format!("cannot sync {}", directory.display()))

@@ -1,5 +1,7 @@
 //! Options of commands on whole stores.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use crate::config::parse_namespace;
@@ -18,4 +20,11 @@ pub(crate) struct StoreCopyOptions {
     /// Namespace of the copy on Redis [default: store.namespace]
     #[arg(long, value_name = "NAME", value_parser = parse_namespace)]
     pub(crate) to_namespace: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreOptions {
+    /// Backup that `gatepost backup` has written
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }

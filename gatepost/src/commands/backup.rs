@@ -57,5 +57,5 @@ async fn back_up_directly(config: &Config, file: &Path) -> anyhow::Result<u64> {
 
 fn report(store: &Path, file: &Path, bytes: u64) -> anyhow::Result<()> {
     output::print_line(&format!("{} ({bytes} bytes) is a backup of {}", file.display(), store.display()))?;
-    output::print_line("to restore it, stop gatepost and put the file back there; it does not contain the master key")
+    output::print_line("gatepost restore puts it back; it does not contain the master key")
 }

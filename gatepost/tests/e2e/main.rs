@@ -58,6 +58,7 @@ mod redis_access;
 mod release;
 mod reload;
 mod resource_commands;
+mod restore;
 mod routes;
 mod second_account;
 mod secrets;
