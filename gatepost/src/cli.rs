@@ -17,9 +17,10 @@ use crate::admin_url::AdminUrl;
 use crate::config::{ConfigSource, Overrides};
 pub(crate) use access_keys::{AccessKeyCommand, AccessKeyOptions, CreateAccessKey, Output};
 pub(crate) use resources::{
-    ClientOptions, EventCommand, EventListOptions, EventOptions, GatewayCommand, GatewayOptions, KeyCommand,
-    KeyListOptions, KeyMemberOptions, KeyOptions, KeyUpdateOptions, ListOptions, NewKeyOptions, NewProjectOptions,
-    ProjectCommand, ProjectOptions, RateLimitFlag, ResourceOutput, RevokeOptions, WebhookCommand, WebhookOptions,
+    ClientOptions, EventCommand, EventListOptions, EventOptions, ExportKind, ExportOptions, GatewayCommand,
+    GatewayOptions, KeyCommand, KeyListOptions, KeyMemberOptions, KeyOptions, KeyUpdateOptions, ListOptions,
+    NewKeyOptions, NewProjectOptions, ProjectCommand, ProjectOptions, RateLimitFlag, ResourceOutput, RevokeOptions,
+    WebhookCommand, WebhookOptions,
 };
 pub(crate) use stores::{RestoreOptions, StoreCopyOptions};
 use suggestions::remove_dissimilar;
@@ -39,7 +40,8 @@ pub(crate) struct Cli {
 }
 
 /// Commands that open no store and start no server, and the options of all commands that mean nothing to them.
-const CLIENT_COMMANDS: [&str; 8] = ["listen", "trigger", "project", "key", "webhook", "event", "completions", "man"];
+const CLIENT_COMMANDS: [&str; 9] =
+    ["listen", "trigger", "project", "key", "webhook", "event", "export", "completions", "man"];
 const SERVER_OPTIONS: [&str; 6] = ["store", "listen", "tls_cert", "tls_key", "ops_listen", "upstream"];
 
 impl Cli {
@@ -170,6 +172,8 @@ pub(crate) enum Command {
     Webhook(WebhookOptions),
     /// Show who changed what, through the admin API
     Event(EventOptions),
+    /// Print all keys, webhooks or changes that the access key sees, one line of JSON each, without secrets
+    Export(ExportOptions),
     /// Manage access keys, the credentials of the admin API, directly in the store: it needs no access key
     AccessKey(AccessKeyOptions),
     /// Import keys from a file. Rows have the members of a create request, and the value (key) or its SHA-256 (sha256)

@@ -87,6 +87,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Key(key) => commands::resources::key(&options, key).await,
             Command::Webhook(webhook) => commands::resources::webhook(&options, webhook).await,
             Command::Event(event) => commands::resources::event(&options, event).await,
+            Command::Export(export) => commands::resources::export(&options, &export).await,
             Command::AccessKey(access_key) => commands::access_key::run(&options, access_key.command).await,
             Command::Import(import) => commands::import::run(&options, &import).await,
             Command::Purge(purge) => commands::purge::run(&options, &purge).await,

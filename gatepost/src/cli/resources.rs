@@ -347,6 +347,28 @@ pub(crate) enum GatewayCommand {
     List(ClientOptions),
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ExportOptions {
+    /// What to export
+    #[arg(value_enum, value_name = "KIND")]
+    pub(crate) kind: ExportKind,
+    /// Cursor after which the export continues: for events the `cursor` of the last one
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) after: Option<String>,
+    #[command(flatten)]
+    pub(crate) admin: AdminOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportKind {
+    /// API keys, without their values
+    Keys,
+    /// Webhooks, without secrets, header values and the paths of URLs
+    Webhooks,
+    /// The audit log, oldest first
+    Events,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
-//! `gatepost project`, `key`, `webhook`, `event` and `gateway list`: resources through the admin API.
+//! `gatepost project`, `key`, `webhook`, `event`, `gateway list` and `export`: resources through the admin API.
 
 mod body;
+mod export;
 mod key;
 mod printer;
 mod webhook;
@@ -13,8 +14,8 @@ use super::find_admin_url;
 use crate::admin_client::AdminClient;
 use crate::api_request::ApiRequest;
 use crate::cli::{
-    ClientOptions, EventCommand, EventListOptions, EventOptions, GatewayCommand, KeyOptions, NewProjectOptions,
-    Options, ProjectCommand, ProjectOptions, WebhookOptions,
+    ClientOptions, EventCommand, EventListOptions, EventOptions, ExportOptions, GatewayCommand, KeyOptions,
+    NewProjectOptions, Options, ProjectCommand, ProjectOptions, ResourceOutput, WebhookOptions,
 };
 use crate::table::Column;
 use printer::{Collection, Printer};
@@ -104,6 +105,11 @@ pub(crate) async fn gateway(options: &Options, command: GatewayCommand) -> anyho
     match command {
         GatewayCommand::List(client) => connect(options, &client)?.print_all(&GATEWAYS).await,
     }
+}
+
+pub(crate) async fn export(options: &Options, export: &ExportOptions) -> anyhow::Result<()> {
+    let client = ClientOptions { admin: export.admin.clone(), output: ResourceOutput::Json };
+    export::run(&connect(options, &client)?, export).await
 }
 
 fn connect(options: &Options, client: &ClientOptions) -> anyhow::Result<Printer> {

@@ -154,3 +154,36 @@ async fn refusals_say_what_to_do() {
     let (code, _, stderr) = outcome(&run_as_user(directory.path(), &remote));
     assert!(code == Some(2) && stderr.contains("set GATEPOST_ACCESS_KEY to an access key of https"), "{stderr}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_has_every_resource_once_and_no_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let upstream = MockServer::start();
+    let gatepost = Fixture::start(directory.path(), &upstream).await;
+    let lines = |arguments: &str| -> Vec<Value> {
+        gatepost.run(arguments).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let mut values = Vec::new();
+    for number in 0..23 {
+        values.push(gatepost.run(&format!("key create --name key-{number}")).trim().to_owned());
+    }
+    let origin = upstream.url().trim_end_matches('/').to_owned();
+    let url = format!("{origin}/secret-path?token=secret-query");
+    gatepost.run(&format!("webhook create --name crm --topics api-key.created --url {url}"));
+
+    let keys = lines("export keys");
+    let names: Vec<&str> = keys.iter().map(|key| key["name"].as_str().unwrap()).collect();
+    assert_eq!(names, (0..23).map(|number| format!("key-{number}")).collect::<Vec<_>>());
+    let webhooks = lines("export webhooks");
+    assert_eq!((webhooks.len(), &webhooks[0]["url"]), (1, &Value::from(format!("{origin}/…"))));
+    let events = lines("export events");
+    let created = events.iter().filter(|event| event["type"] == "api-key.created");
+    assert_eq!(created.count(), 23);
+    let all = format!("{keys:?}{webhooks:?}{events:?}");
+    assert!(!all.contains("secret-") && values.iter().all(|value| !all.contains(value.as_str())));
+
+    let middle = events[events.len() / 2]["cursor"].as_str().unwrap();
+    assert_eq!(lines(&format!("export events --after {middle}")), events[events.len() / 2 + 1..]);
+    let (code, _, stderr) = gatepost.try_run("export keys --after nowhere");
+    assert!(code == Some(1) && stderr.contains("after"), "{stderr}");
+}

@@ -20,9 +20,9 @@ pub(super) struct Collection {
 }
 
 /// Rows of a list, and the cursor of the rows after them.
-struct Rows {
-    rows: Vec<Value>,
-    next: Option<String>,
+pub(super) struct Rows {
+    pub(super) rows: Vec<Value>,
+    pub(super) next: Option<String>,
 }
 
 pub(super) struct Printer {
@@ -98,7 +98,12 @@ impl Printer {
         self.output == ResourceOutput::Json
     }
 
-    async fn read_page(&self, collection: &Collection, query: Vec<(&'static str, String)>) -> Result<Rows, AdminError> {
+    /// Reads a part of a list.
+    pub(super) async fn read_page(
+        &self,
+        collection: &Collection,
+        query: Vec<(&'static str, String)>,
+    ) -> Result<Rows, AdminError> {
         let request = ApiRequest::get(&[collection.path.trim_start_matches('/')]).with_query(query);
         let mut response = self.client.call(request).await?;
         let unexpected = || AdminError::Unexpected("it is not a list".to_owned());
