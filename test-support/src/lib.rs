@@ -11,6 +11,7 @@ pub mod records;
 mod redis;
 mod reverse_proxy;
 mod sentinel;
+mod signal;
 
 pub use browser::{Page, browse};
 pub use cluster::RedisCluster;
@@ -19,6 +20,7 @@ pub use mock_server::{AfterReply, Gate, MockServer, Receipt, RecordedRequest, Re
 pub use redis::RedisServer;
 pub use reverse_proxy::ReverseProxy;
 pub use sentinel::{MasterPorts, SentinelSet};
+pub use signal::send_signal;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::free_port;
+use crate::signal::send_signal;
 
 /// Environment variable with the program to start instead of `redis-server`: another version, or Valkey.
 const PROGRAM_VARIABLE: &str = "TEST_REDIS_SERVER";
@@ -133,14 +134,12 @@ impl RedisServer {
         server
     }
 
-    /// Sends a signal to the process, such as `-STOP`.
+    /// Sends a signal to the process, see [`send_signal`].
     ///
     /// # Panics
     /// If the process does not run.
     pub fn signal(&self, signal: &str) {
-        let pid = self.process.as_ref().expect("the server runs").id().to_string();
-        let status = Command::new("kill").args([signal, &pid]).status().expect("kill can be run");
-        assert!(status.success(), "{signal} could not be sent");
+        send_signal(self.process.as_ref().expect("the server runs").id(), signal);
     }
 
     /// Runs a command with `redis-cli`, and returns its output.

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { receiver } from "./receiver.mjs";
-import { GATEWAY_PIDS, accessKeys, api, createKey, createWebhook, ids, secrets, someDelivery, statuses, visit } from "./site.mjs";
+import { GATEWAY_PIDS, accessKeys, api, createKey, createWebhook, ids, secrets, someDelivery, statuses, stop, visit } from "./site.mjs";
 
 const fact = (page, name) => page.locator(".facts div").filter({ has: page.getByText(name, { exact: true }) }).locator("dd");
 
@@ -54,7 +54,7 @@ test("a revoked key waits for a gateway that stands still", async () => {
   const { page } = visitor;
   await visitor.go(`/keys/${created.id}/revoke`);
   await page.getByLabel("Type the name").fill("Revoked while one stands still");
-  process.kill(GATEWAY_PIDS[2], "SIGSTOP");
+  await stop(GATEWAY_PIDS[2]);
   try {
     // The page itself waits 10 s for the gateways.
     await page.getByRole("button", { name: "Revoke the key" }).click({ timeout: 30_000 });

@@ -1,7 +1,7 @@
 // A gateway that is never heard again: an end-to-end test starts this with one whose lease is short.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { GATEWAY_PIDS, api, browser, createKey, ids, visit } from "./site.mjs";
+import { GATEWAY_PIDS, api, browser, createKey, ids, stop, visit } from "./site.mjs";
 
 ids.projects = (await api("POST", "/projects", { name: "Behind a gateway", env: "live" })).id;
 
@@ -9,7 +9,7 @@ test("the page of a change says when a silent gateway refuses all keys, without 
   const created = await createKey("Revoked behind its back");
   const visitor = await visit({ as: "admin" });
   const { page } = visitor;
-  process.kill(GATEWAY_PIDS[0], "SIGSTOP");
+  await stop(GATEWAY_PIDS[0]);
   try {
     await api("DELETE", `/api-keys/${created.id}`);
     const { cursor } = (await api("GET", `/events?order=desc&subject=${created.id}`)).events[0];

@@ -1,5 +1,6 @@
 // The site under test: its addresses, what is stored in it, and visitors with a browser.
 import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
 import { receiver } from "./receiver.mjs";
 import { chromium } from "playwright-core";
 
@@ -62,6 +63,16 @@ export async function until(find, attempts = 600) {
     await new Promise((resolve) => { setTimeout(resolve, 50); });
   }
   return assert.fail(`in vain: ${find}`);
+}
+
+// Stops a process, and waits until no thread of it runs any more: the kernel stops each when it schedules it.
+export async function stop(pid) {
+  process.kill(pid, "SIGSTOP");
+  const states = () => readdirSync(`/proc/${pid}/task`).map((thread) => {
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2)[0];
+  });
+  await until(() => states().every((state) => state === "T"));
 }
 
 // Waits until a delivery of a webhook has failed, and returns the id of its event.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use gatepost_test_support::free_port;
+use gatepost_test_support::{free_port, send_signal};
 use serde_json::Value;
 
 /// Number of attempts, 20 ms apart, until a starting process counts as failed.
@@ -361,8 +361,7 @@ impl Gatepost {
     }
 
     pub(crate) fn signal(&self, signal: &str) {
-        let pid = self.pid().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        send_signal(self.pid(), signal);
     }
 
     /// Kills the process with SIGKILL, like a crash.
