@@ -123,7 +123,8 @@ fn longest_tail(bytes: &[u8], secret: &[u8], min_bytes: usize) -> Option<usize> 
     (min_bytes..secret.len()).rev().find(|length| bytes.ends_with(&secret[..*length]))
 }
 
-/// Replaces each part by a mask and drops the tail, unless a mask replaces all of it.
+/// Replaces each part by a mask and drops the tail, unless a mask replaces all of it. A part that begins where the tail does
+/// gets its mask too.
 fn mask(text: &str, findings: Findings) -> String {
     let mut parts = findings.secrets;
     let is_masked = parts.iter().any(|part| part.start <= findings.tail && part.end == text.len());
@@ -131,7 +132,7 @@ fn mask(text: &str, findings: Findings) -> String {
     parts.sort_by_key(|part| part.start);
     let mut masked = String::new();
     let mut copied = 0;
-    for part in parts.into_iter().filter(|part| part.start < end) {
+    for part in parts.into_iter().filter(|part| part.start <= findings.tail) {
         let start = text.floor_char_boundary(part.start);
         if start >= copied {
             masked.push_str(&text[copied..start]);

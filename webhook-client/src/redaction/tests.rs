@@ -226,8 +226,15 @@ fn a_secret_that_is_the_start_of_another_is_masked_at_the_end() {
     let redactor = redactor(&[b"/hooks/a", b"/hooks/a?token=b"]);
     for end in [TextEnd::Whole, TextEnd::Cut] {
         assert_eq!(redactor.redact("to /hooks/a", end).as_deref(), Some("to …"));
-        assert_eq!(redactor.redact("to /hooks/a?tok", end).as_deref(), Some("to "));
+        assert_eq!(redactor.redact("to /hooks/a?tok", end).as_deref(), Some("to …"));
     }
+}
+
+#[test]
+fn a_secret_is_masked_whose_end_seems_to_be_a_cut_escape_sequence() {
+    let redactor = redactor(&[b"0123456789%"]);
+    assert_eq!(redactor.redact("to 0123456789%a", TextEnd::Whole).as_deref(), Some("to …"));
+    assert_eq!(redactor.redact("0123456789%a", TextEnd::Whole).as_deref(), Some("…"));
 }
 
 #[test]
