@@ -33,8 +33,8 @@ pub(crate) struct DeliveryOptions {
     /// Fewer deliveries
     #[arg(long)]
     quick: bool,
-    /// Compare with the program of an earlier release instead, which cargo xtask release NAME builds
-    #[arg(long, value_name = "PROGRAM", conflicts_with = "name")]
+    /// Compare throughput and backlog with the program of an earlier release, which cargo xtask release NAME builds
+    #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
 }
 
@@ -84,7 +84,7 @@ const SCENARIOS: &[(&str, DeliveryScenario)] = &[
 pub(crate) async fn run(options: &DeliveryOptions) -> anyhow::Result<()> {
     let params = if options.quick { QUICK } else { FULL };
     if let Some(earlier) = &options.against {
-        return report_findings("against", against::run(params, earlier)).await;
+        return report_findings("against", against::run(params, earlier, options.name.as_deref())).await;
     }
     let selected: Vec<_> =
         SCENARIOS.iter().filter(|(name, _)| options.name.as_deref().is_none_or(|one| one == *name)).collect();

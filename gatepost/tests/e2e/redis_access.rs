@@ -101,7 +101,9 @@ fn a_cluster_over_tls_is_used() {
     let operator = Operator::new();
     let authority = Authority::create(operator.path(), "ca");
     let server = authority.issue("server", &["localhost"]);
-    let arguments = ["--tls-auth-clients", "no", "--cluster-enabled", "yes", "--tls-cluster", "yes"];
+    let bus = free_port().to_string();
+    let arguments =
+        ["--tls-auth-clients", "no", "--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", &bus];
     let (redis, port) = start_with_tls(&authority, &server, &arguments);
     assert_eq!(redis.redis_cli(&["cluster", "addslotsrange", "0", "16383"]), "OK");
     while !redis.redis_cli(&["cluster", "info"]).contains("cluster_state:ok") {}
