@@ -39,6 +39,8 @@ pub(super) struct Connection {
     /// Received part of the response header.
     partial_head: Vec<u8>,
     response: Option<PartialResponse>,
+    /// Status of a response that was complete before the request was sent.
+    early_status: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +58,8 @@ impl Connection {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
         epoll::add(epoll, &stream, epoll::EventData::new_u64(number as u64), flags)?;
         let (head, partial_head) = (Vec::with_capacity(1024), Vec::new());
-        Ok(Self { stream, latency_from: None, head, head_sent: 0, body_sent: 0, partial_head, response: None })
+        let (response, early_status) = (None, None);
+        Ok(Self { stream, latency_from: None, head, head_sent: 0, body_sent: 0, partial_head, response, early_status })
     }
 
     pub(super) fn send(&mut self, requests: &mut Requests, latency_from: Duration) -> anyhow::Result<()> {
@@ -65,28 +68,51 @@ impl Connection {
         requests.write_next(&mut self.head);
         (self.head_sent, self.body_sent) = (0, 0);
         self.partial_head.clear();
-        self.response = None;
+        (self.response, self.early_status) = (None, None);
         self.write(requests)
     }
 
-    /// Sends and receives as much as possible without blocking.
+    /// Sends and receives as much as possible without blocking. A response completes the exchange only when the request
+    /// is sent, because the next request would otherwise be part of its body.
     pub(super) fn drive(&mut self, requests: &Requests, buffer: &mut [u8]) -> anyhow::Result<ExchangeState> {
         if self.latency_from.is_some() {
             self.write(requests)?;
         }
         loop {
+            if let Some(status) = self.early_status
+                && self.is_sent(requests)
+            {
+                return Ok(self.complete(status, false));
+            }
             match self.stream.read(buffer) {
-                Ok(0) => return Ok(ExchangeState::Closed),
-                Ok(length) => {
-                    if let Some(complete) = self.read_response(&buffer[..length])? {
-                        return Ok(complete);
+                Ok(0) => return Ok(self.closed()),
+                Ok(length) => match self.read_response(&buffer[..length])? {
+                    Some(response) if response.closes || self.is_sent(requests) => {
+                        return Ok(self.complete(response.status, response.closes));
                     }
-                }
+                    Some(response) => self.early_status = Some(response.status),
+                    None => {}
+                },
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(ExchangeState::Pending),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Ok(ExchangeState::Closed),
+                Err(_) => return Ok(self.closed()),
             }
         }
+    }
+
+    fn is_sent(&self, requests: &Requests) -> bool {
+        self.head_sent == self.head.len() && self.body_sent == requests.body().len()
+    }
+
+    fn complete(&mut self, status: u16, closes: bool) -> ExchangeState {
+        self.early_status = None;
+        let latency_from = self.latency_from.take().unwrap_or_default();
+        ExchangeState::Complete { status, latency_from, closes }
+    }
+
+    /// Ends the exchange. A server that has responded may close the connection instead of reading the rest.
+    fn closed(&mut self) -> ExchangeState {
+        self.early_status.map_or(ExchangeState::Closed, |status| self.complete(status, true))
     }
 
     fn write(&mut self, requests: &Requests) -> anyhow::Result<()> {
@@ -113,9 +139,10 @@ impl Connection {
         }
     }
 
-    fn read_response(&mut self, bytes: &[u8]) -> anyhow::Result<Option<ExchangeState>> {
-        let Some(latency_from) = self.latency_from else { bail!("a response without a request") };
-        let mut response = match self.response {
+    /// Returns the response when it is complete.
+    fn read_response(&mut self, bytes: &[u8]) -> anyhow::Result<Option<PartialResponse>> {
+        anyhow::ensure!(self.latency_from.is_some() && self.early_status.is_none(), "a response without a request");
+        let response = match self.response {
             Some(response) => PartialResponse { remaining: response.remaining.saturating_sub(bytes.len()), ..response },
             None if self.partial_head.is_empty() => match parse(bytes)? {
                 Some(response) => response,
@@ -130,13 +157,8 @@ impl Connection {
                 response
             }
         };
-        if response.remaining > 0 {
-            self.response = Some(response);
-            return Ok(None);
-        }
-        self.latency_from = None;
-        response.remaining = 0;
-        Ok(Some(ExchangeState::Complete { status: response.status, latency_from, closes: response.closes }))
+        self.response = Some(response);
+        Ok((response.remaining == 0).then_some(response))
     }
 }
 
