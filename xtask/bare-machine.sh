@@ -26,12 +26,15 @@ for name in http_proxy https_proxy no_proxy; do
 done
 if [ -n "${SSL_CERT_FILE:-}" ]; then network="$network SSL_CERT_FILE=/opt/trusted.crt CARGO_HTTP_CAINFO=/opt/trusted.crt"; fi
 
-# Runs a shell command in the root, as a user and in the user's copy of the tree: within USER HOME COMMAND.
+# Runs a shell command in the root, as a user and in the user's copy of the tree: within USER HOME COMMAND. If `own_network`
+# is set, the command has a loopback interface of its own, and no other network.
+own_network=''
 within() {
     # shellcheck disable=SC2086,SC2016 # several variables; the inner shell expands its own parameters
-    unshare --mount --pid --fork sh -c '
+    unshare --mount --pid --fork ${own_network:+--net} sh -c '
         root=$1
         shift
+        ip link set lo up
         mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && exec chroot "$root" "$@"
     ' sh "$root" env -i $network USER="$1" HOME="$2" PATH="$2/.cargo/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" \
         setpriv --reuid "$1" --regid "$1" --init-groups sh -c "cd $2 && cd gatepost 2>/dev/null; $3"
@@ -62,7 +65,16 @@ echo "$output" | grep -q "apt-get install -y build-essential cmake curl ca-certi
 mv "$home/.cargo" "$home/.rustup" "$home/gatepost" "$root/root/"
 chown -R 0:0 "$root/root"
 say "root runs the demo"
-within root /root './demo --exit' || fail "./demo --exit exited with $?"
+begin=$(date +%s)
+# shellcheck disable=SC2016 # the shell in the root expands them
+within root /root '
+    { ./demo --exit || echo $? >/tmp/failed; } | { read -r line; date +%s >/tmp/first-line; echo "$line"; cat; }
+    [ ! -e /tmp/failed ] || exit "$(cat /tmp/failed)"' || fail "./demo --exit exited with $?"
+say "the demo's first line came $(($(cat "$root/tmp/first-line") - begin)) s after ./demo was typed in a new clone"
+say "root protects an API"
+own_network=yes
+within root /root 'sh xtask/first-key.sh' || fail "xtask/first-key.sh exited with $?"
+own_network=''
 say "root runs some steps of the tests"  # without time limits: another step may run at the same time
 within root /root './test --no-time-limits --only tidy' || fail "./test --only tidy exited with $?"
 within root /root './test --no-time-limits --only install' || fail "./test --only install exited with $?"

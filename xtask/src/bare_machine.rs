@@ -10,7 +10,7 @@ const SUITES: &[&str] = &["bookworm", "trixie"];
 const REQUIREMENTS: &[(&str, &str)] = &[
     ("root", "test \"$(id -u)\" = 0"),
     ("mmdebstrap (apt-get install mmdebstrap)", "mmdebstrap --version"),
-    ("mount namespaces", "unshare --mount --pid --fork true"),
+    ("namespaces and ip (iproute2)", "unshare --mount --pid --net --fork ip link set lo up"),
     ("a Rust of rustup", "rustup --version"),
 ];
 
