@@ -52,6 +52,7 @@ mod printed;
 mod process;
 mod process_metrics;
 mod proxy_protocol;
+mod readme;
 mod recoveries;
 mod redis_access;
 #[cfg(any(feature = "long", feature = "golden"))]
