@@ -133,7 +133,7 @@ fn webhook_routes() -> Router<DashboardState> {
         .route("/webhooks/{id}/deliveries/{event}", get(delivery::show))
         .route("/webhooks/{id}/deliveries/{event}/resend", post(delivery::resend))
         .route("/webhooks/{id}/dead-letters", get(dead_letters::list))
-        .route("/webhooks/{id}/dead-letters/{event}/retry", post(dead_letters::retry))
+        .route("/webhooks/{id}/dead-letters/{event}/resend", post(dead_letters::resend))
         .route("/webhooks/{id}/recover", get(recoveries::form).post(recoveries::start))
         .route("/webhooks/{id}/recoveries/{recovery}", get(recoveries::show))
         .route("/webhooks/{id}/recoveries/{recovery}/cancel", post(recoveries::cancel))

@@ -58,7 +58,7 @@ pub(crate) async fn more(
 }
 
 /// Sends a dead letter again with a fresh schedule, and goes back to the list.
-pub(crate) async fn retry(
+pub(crate) async fn resend(
     State(state): State<DashboardState>,
     visitor: Visitor,
     Path((id, event)): Path<(String, String)>,
@@ -159,7 +159,7 @@ fn table(
 ) -> Markup {
     let mut columns = vec![Text("Event"), Text("Reason"), Number("Attempts"), Text("Last attempt"), Text("Created")];
     if may_send(visitor, webhook) {
-        columns.push(Hidden("Send again"));
+        columns.push(Hidden("Resend"));
     }
     table::of("Dead letters", &columns, rows(visitor, webhook, query, deliveries, now))
 }
@@ -187,8 +187,8 @@ fn rows(
                 td { (time::relative(delivery.created_at, now)) }
                 @if may_send {
                     td {
-                        form method="post" action=(query.path(&format!("{path}/dead-letters/{event}/retry"), None)) {
-                            button aria-label={ "Retry " (event) } { "Retry" }
+                        form method="post" action=(query.path(&format!("{path}/dead-letters/{event}/resend"), None)) {
+                            button aria-label={ "Resend " (event) } { "Resend" }
                         }
                     }
                 }

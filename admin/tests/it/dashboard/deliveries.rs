@@ -136,9 +136,9 @@ async fn dead_letters_are_retried_one_by_one_and_recovered_together() {
     }
     page_with(&mut browser, &hook, "3 deliveries were").await;
     let list = browser.get(&dead).await;
-    assert_eq!(list.body.matches("/retry\"").count(), 3, "{}", list.body);
-    let retry = list.body.split(r#"action=""#).find(|rest| rest.contains("/retry\"")).unwrap();
-    let retried = browser.post(retry.split('"').next().unwrap(), &[]).await;
+    assert_eq!(list.body.matches("/resend\"").count(), 3, "{}", list.body);
+    let resend = list.body.split(r#"action=""#).find(|rest| rest.contains("/resend\"")).unwrap();
+    let retried = browser.post(resend.split('"').next().unwrap(), &[]).await;
     assert!(retried.location().starts_with(&format!("{dead}?sent=evt_")), "{}", retried.location());
     assert!(browser.get(retried.location()).await.body.contains("It is sent again"));
     page_with(&mut browser, &format!("{hook}/deliveries?status=delivered"), "/deliveries/evt_").await;
@@ -199,16 +199,16 @@ async fn a_disabled_webhook_has_no_button_that_sends() {
     assert!(!page.body.contains("/recover\""), "{}", page.body);
     let advice = "set its status to live first, and then try again.";
     let letters = page_with(&mut browser, &format!("{hook}/dead-letters"), "/deliveries/evt_").await;
-    assert!(letters.body.contains(advice) && !letters.body.contains("/retry\""), "{}", letters.body);
+    assert!(letters.body.contains(advice) && !letters.body.contains("/resend\""), "{}", letters.body);
     let path = link(&letters, "/deliveries/evt_");
     let delivery = browser.get(&path).await;
     assert!(delivery.body.contains(advice) && !delivery.body.contains("/resend\""), "{}", delivery.body);
     // Pages that were loaded before still have the buttons.
     let event = path.rsplit('/').next().unwrap();
-    let retry = format!("{hook}/dead-letters/{event}/retry");
+    let resend = format!("{hook}/dead-letters/{event}/resend");
     for (path, fields) in [
         (format!("{path}/resend"), vec![]),
-        (retry, vec![]),
+        (resend, vec![]),
         (format!("{hook}/recover"), vec![("status", "all"), ("since", "2026-01-01")]),
     ] {
         let refused = browser.post(&path, &fields).await;

@@ -91,7 +91,7 @@ const ROWS: &[Row] = &[
     row("GET", "/webhooks/HOOK/deliveries/EVENT", [200, 200, 200, 200, 404, 404]),
     row("POST", "/webhooks/HOOK/deliveries/EVENT/resend", [303, 303, 403, 303, 404, 404]),
     row("GET", "/webhooks/HOOK/dead-letters", [200, 200, 200, 200, 404, 404]),
-    row("POST", "/webhooks/HOOK/dead-letters/EVENT/retry", [303, 303, 403, 303, 404, 404]),
+    row("POST", "/webhooks/HOOK/dead-letters/EVENT/resend", [303, 303, 403, 303, 404, 404]),
     row("GET", "/webhooks/HOOK/recover", [200, 200, 403, 200, 404, 404]),
     row("POST", "/webhooks/HOOK/recover", [422, 422, 403, 422, 404, 404]),
     row("GET", "/webhooks/HOOK/recoveries/RECOVERY", [200, 200, 200, 200, 404, 404]),
