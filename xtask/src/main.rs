@@ -1,4 +1,5 @@
-//! What contributors run: `cargo xtask check`, `demo`, `test`, `fuzz`, `names`, `manifests`, `pictures`, `bench`, `dist`, `release` and `golden`.
+//! What contributors run: `cargo xtask check`, `demo`, `test`, `fuzz`, `names`, `manifests`, `pictures`, `bench`, `dist`, `earlier-release`
+//! and `golden`.
 
 mod bare_machine;
 mod bench;
@@ -10,6 +11,7 @@ mod deny;
 mod deploy;
 mod depth;
 mod dist;
+mod earlier_release;
 mod fast_check;
 mod fuzz;
 mod gatepost_server;
@@ -20,7 +22,6 @@ mod packages;
 mod pictures;
 mod python_environment;
 mod redis_versions;
-mod release;
 mod run;
 mod schemathesis;
 mod sources;
@@ -58,7 +59,7 @@ enum Command {
     /// Build the program for packages, with a profile of what it does under load: two builds, and benchmarks between
     Dist,
     /// Build the program of an earlier release from its commit, into target/releases
-    Release {
+    EarlierRelease {
         /// As releases.toml names it
         name: String,
     },
@@ -124,7 +125,7 @@ fn main() -> anyhow::Result<()> {
         Command::Pictures => pictures::make(),
         Command::Bench(options) => bench::run_bench(&options),
         Command::Dist => dist::build(),
-        Command::Release { name } => release::build_one(&name),
-        Command::Golden { name } => release::make_golden(&name),
+        Command::EarlierRelease { name } => earlier_release::build_one(&name),
+        Command::Golden { name } => earlier_release::make_golden(&name),
     }
 }

@@ -11,8 +11,8 @@ use crate::depth::Depth;
 use crate::run::{print_progress, run, run_with_env};
 use crate::time_limit::run_within;
 use crate::{
-    bare_machine, circles, crate_map, deny, deploy, fuzz, install, names, openapi, packages, redis_versions, release,
-    schemathesis, tidy,
+    bare_machine, circles, crate_map, deny, deploy, earlier_release, fuzz, install, names, openapi, packages,
+    redis_versions, schemathesis, tidy,
 };
 
 /// The cores that limits are for. With fewer, each limit is as many times longer.
@@ -118,7 +118,7 @@ fn examples() -> anyhow::Result<()> {
 fn long() -> anyhow::Result<()> {
     // Its own step comes before, unless this one was asked for alone.
     packages::install()?;
-    release::build_all()?;
+    earlier_release::build_all()?;
     deploy::prepare_long()?;
     // As it is shipped: these figures are published.
     let arguments = ["test", "--release", "--package", "gatepost", "--features", "long", "--test", "e2e", "--locked"];
