@@ -1,5 +1,5 @@
-//! What contributors run: `cargo xtask check`, `demo`, `test`, `fuzz`, `names`, `manifests`, `pictures`, `bench`, `dist`, `earlier-release`
-//! and `golden`.
+//! What contributors run: `cargo xtask check`, `demo`, `test`, `fuzz`, `names`, `manifests`, `pictures`, `bench`, `dist`, `third-party`,
+//! `earlier-release` and `golden`.
 
 mod bare_machine;
 mod bench;
@@ -26,6 +26,7 @@ mod run;
 mod schemathesis;
 mod sources;
 mod steps;
+mod third_party;
 mod tidy;
 mod time_limit;
 
@@ -58,6 +59,8 @@ enum Command {
     Bench(BenchOptions),
     /// Build the program for packages, with a profile of what it does under load: two builds, and benchmarks between
     Dist,
+    /// Write the licences of the dependencies to THIRD-PARTY.txt, after these have changed
+    ThirdParty,
     /// Build the program of an earlier release from its commit, into target/releases
     EarlierRelease {
         /// As releases.toml names it
@@ -125,6 +128,7 @@ fn main() -> anyhow::Result<()> {
         Command::Pictures => pictures::make(),
         Command::Bench(options) => bench::run_bench(&options),
         Command::Dist => dist::build(),
+        Command::ThirdParty => third_party::write(),
         Command::EarlierRelease { name } => earlier_release::build_one(&name),
         Command::Golden { name } => earlier_release::make_golden(&name),
     }
