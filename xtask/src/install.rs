@@ -27,6 +27,8 @@ pub(crate) struct ReleaseTool {
 
 /// Collects licences.
 pub(crate) const CARGO_ABOUT: ReleaseTool = ReleaseTool { name: "cargo-about", version: "0.9.3", features: "cli" };
+/// Writes an SBOM.
+pub(crate) const CARGO_CYCLONEDX: ReleaseTool = ReleaseTool { name: "cargo-cyclonedx", version: "0.5.9", features: "" };
 
 /// Installs missing system packages and toolchain components.
 pub(crate) fn system() -> anyhow::Result<()> {
@@ -42,6 +44,11 @@ pub(crate) fn system() -> anyhow::Result<()> {
 /// Installs what only the steps of `--long` need.
 pub(crate) fn packages_of_long_steps() -> anyhow::Result<()> {
     install_packages("long")
+}
+
+/// Installs what only releases need.
+pub(crate) fn packages_of_releases() -> anyhow::Result<()> {
+    install_packages("release")
 }
 
 /// Installs the packages of some scopes, or fails with the command to run.

@@ -1,5 +1,5 @@
-//! What contributors run: `cargo xtask check`, `demo`, `test`, `fuzz`, `names`, `manifests`, `pictures`, `bench`, `dist`, `third-party`,
-//! `earlier-release` and `golden`.
+//! What contributors run: `cargo xtask check`, `demo`, `test`, `fuzz`, `names`, `manifests`, `pictures`, `bench`,
+//! `dist`, `third-party`, `release`, `earlier-release` and `golden`.
 
 mod bare_machine;
 mod bench;
@@ -22,6 +22,7 @@ mod packages;
 mod pictures;
 mod python_environment;
 mod redis_versions;
+mod release;
 mod run;
 mod schemathesis;
 mod sources;
@@ -61,6 +62,8 @@ enum Command {
     Dist,
     /// Write the licences of the dependencies to THIRD-PARTY.txt, after these have changed
     ThirdParty,
+    /// Make everything of a release in target/release-kit, and try each part in fresh Debian roots
+    Release(ReleaseOptions),
     /// Build the program of an earlier release from its commit, into target/releases
     EarlierRelease {
         /// As releases.toml names it
@@ -117,6 +120,23 @@ pub(crate) struct BenchOptions {
     arguments: Vec<String>,
 }
 
+/// Options of `cargo xtask release`.
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseOptions {
+    /// Sign with a key made for this run; neither a tag nor the changelog's section is needed
+    #[arg(long, conflicts_with = "key")]
+    dry_run: bool,
+    /// Secret key of minisign that signs the release
+    #[arg(long, value_name = "FILE", required_unless_present = "dry_run")]
+    key: Option<std::path::PathBuf>,
+    /// In a dry run: build with another profile of cargo, such as `dev` for a quick try
+    #[arg(long, value_name = "PROFILE", requires = "dry_run")]
+    profile: Option<String>,
+    /// In a dry run: build the packages with a profile of the program under load, as a release is
+    #[arg(long, requires = "dry_run", conflicts_with = "profile")]
+    guided: bool,
+}
+
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Check => fast_check::run_all(),
@@ -129,6 +149,7 @@ fn main() -> anyhow::Result<()> {
         Command::Bench(options) => bench::run_bench(&options),
         Command::Dist => dist::build(),
         Command::ThirdParty => third_party::write(),
+        Command::Release(options) => release::make(&options),
         Command::EarlierRelease { name } => earlier_release::build_one(&name),
         Command::Golden { name } => earlier_release::make_golden(&name),
     }
