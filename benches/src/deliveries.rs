@@ -33,7 +33,7 @@ pub(crate) struct DeliveryOptions {
     /// Fewer deliveries
     #[arg(long)]
     quick: bool,
-    /// Compare throughput and backlog with the program of an earlier release, which cargo xtask release NAME builds
+    /// Compare throughput and backlog with a program that `cargo xtask earlier-release NAME` has built
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
 }

@@ -5,7 +5,7 @@ use crate::run::{print_progress, run, succeeds};
 /// Script that tests one Debian release.
 const SCRIPT: &str = "xtask/bare-machine.sh";
 /// Debian 12 and 13.
-const SUITES: &[&str] = &["bookworm", "trixie"];
+pub(crate) const SUITES: &[&str] = &["bookworm", "trixie"];
 /// Requirements of the script, and a command that checks each.
 const REQUIREMENTS: &[(&str, &str)] = &[
     ("root", "test \"$(id -u)\" = 0"),
@@ -16,14 +16,16 @@ const REQUIREMENTS: &[(&str, &str)] = &[
 
 /// Runs the script for each release, or reports which requirements this machine lacks.
 pub(crate) fn check() -> anyhow::Result<()> {
-    let missing: Vec<&str> = REQUIREMENTS
-        .iter()
-        .filter(|(_, check)| !succeeds("sh", &["-c", check]))
-        .map(|(requirement, _)| *requirement)
-        .collect();
+    let missing = missing_requirements();
     if !missing.is_empty() {
         print_progress(&format!("xtask: bare SKIPPED: this machine lacks {}", missing.join(", ")));
         return Ok(());
     }
     SUITES.iter().try_for_each(|suite| run("sh", &[SCRIPT, suite]))
+}
+
+/// Returns what this machine lacks for fresh Debian roots.
+pub(crate) fn missing_requirements() -> Vec<&'static str> {
+    let missing = REQUIREMENTS.iter().filter(|(_, check)| !succeeds("sh", &["-c", check]));
+    missing.map(|(requirement, _)| *requirement).collect()
 }

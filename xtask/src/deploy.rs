@@ -4,6 +4,8 @@ mod chart;
 mod compositions;
 mod units;
 
+use std::path::PathBuf;
+
 use crate::run::{root, run};
 use crate::{install, python_environment};
 
@@ -44,9 +46,14 @@ pub(crate) fn prepare_long() -> anyhow::Result<()> {
 
 /// Returns the path of a tool of the Python environment.
 fn tool(name: &str) -> String {
-    root().join(DIRECTORY).join("venv/bin").join(name).display().to_string()
+    tools().join(name).display().to_string()
 }
 
-fn install_tools() -> anyhow::Result<()> {
+/// Returns the directory of the tools, nfpm among them.
+pub(crate) fn tools() -> PathBuf {
+    root().join(DIRECTORY).join("venv/bin")
+}
+
+pub(crate) fn install_tools() -> anyhow::Result<()> {
     python_environment::install(&root().join(DIRECTORY).join("venv"), &root().join(REQUIREMENTS))
 }

@@ -40,11 +40,17 @@ pub(crate) fn build() -> anyhow::Result<()> {
 
 /// Builds the programs with the existing profile, or records one first, and returns their directory.
 pub(crate) fn build_programs() -> anyhow::Result<PathBuf> {
+    let profile = ensure_profile()?;
+    compile("final", &format!("-Cprofile-use={}", profile.display()))
+}
+
+/// Returns the path of the existing profile, or records one first.
+pub(crate) fn ensure_profile() -> anyhow::Result<PathBuf> {
     let profile = profile_path();
     if !profile.exists() {
         record_profile(&profile)?;
     }
-    compile("final", &format!("-Cprofile-use={}", profile.display()))
+    Ok(profile)
 }
 
 fn profile_path() -> PathBuf {

@@ -1,4 +1,5 @@
-//! What contributors run: `cargo xtask check`, `demo`, `test`, `fuzz`, `names`, `manifests`, `pictures`, `bench`, `dist`, `release` and `golden`.
+//! What contributors run: `cargo xtask check`, `demo`, `test`, `fuzz`, `names`, `manifests`, `pictures`, `bench`,
+//! `dist`, `third-party`, `release`, `earlier-release` and `golden`.
 
 mod bare_machine;
 mod bench;
@@ -10,6 +11,7 @@ mod deny;
 mod deploy;
 mod depth;
 mod dist;
+mod earlier_release;
 mod fast_check;
 mod fuzz;
 mod gatepost_server;
@@ -25,6 +27,7 @@ mod run;
 mod schemathesis;
 mod sources;
 mod steps;
+mod third_party;
 mod tidy;
 mod time_limit;
 
@@ -57,8 +60,12 @@ enum Command {
     Bench(BenchOptions),
     /// Build the program for packages, with a profile of what it does under load: two builds, and benchmarks between
     Dist,
+    /// Write the licences of the dependencies to THIRD-PARTY.txt, after these have changed
+    ThirdParty,
+    /// Make everything of a release in target/release-kit, and try each part in fresh Debian roots
+    Release(ReleaseOptions),
     /// Build the program of an earlier release from its commit, into target/releases
-    Release {
+    EarlierRelease {
         /// As releases.toml names it
         name: String,
     },
@@ -113,6 +120,23 @@ pub(crate) struct BenchOptions {
     arguments: Vec<String>,
 }
 
+/// Options of `cargo xtask release`.
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseOptions {
+    /// Sign with a key made for this run; neither a tag nor the changelog's section is needed
+    #[arg(long, conflicts_with = "key")]
+    dry_run: bool,
+    /// Secret key of minisign that signs the release
+    #[arg(long, value_name = "FILE", required_unless_present = "dry_run")]
+    key: Option<std::path::PathBuf>,
+    /// In a dry run: build with another profile of cargo, such as `dev` for a quick try
+    #[arg(long, value_name = "PROFILE", requires = "dry_run")]
+    profile: Option<String>,
+    /// In a dry run: build the packages with a profile of the program under load, as a release is
+    #[arg(long, requires = "dry_run", conflicts_with = "profile")]
+    guided: bool,
+}
+
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Check => fast_check::run_all(),
@@ -124,7 +148,9 @@ fn main() -> anyhow::Result<()> {
         Command::Pictures => pictures::make(),
         Command::Bench(options) => bench::run_bench(&options),
         Command::Dist => dist::build(),
-        Command::Release { name } => release::build_one(&name),
-        Command::Golden { name } => release::make_golden(&name),
+        Command::ThirdParty => third_party::write(),
+        Command::Release(options) => release::make(&options),
+        Command::EarlierRelease { name } => earlier_release::build_one(&name),
+        Command::Golden { name } => earlier_release::make_golden(&name),
     }
 }

@@ -1,100 +1,96 @@
-//! Programs of earlier releases, built from their commits, and golden stores.
+//! `cargo xtask release`: makes everything of a release in one directory, and tries each part as its users would.
 
-use std::path::{Path, PathBuf};
+mod files;
+mod programs;
+mod sbom;
+mod signature;
+
+use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use crate::run::{create_empty_directory, print_progress, root, run, run_with_env, succeeds};
+use crate::run::{output_of, print_progress, root, run};
+use crate::{ReleaseOptions, bare_machine, deploy, dist, install, third_party};
+use programs::Optimization;
+use signature::Signer;
 
-/// Directory of the programs, relative to the root.
-const DIRECTORY: &str = "target/releases";
-/// File that lists the releases with name and commit.
-const LIST: &str = "releases.toml";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Parent of the directory of a version, from the root.
+const DIRECTORY: &str = "target/release-kit";
+/// The commands with which users check a download, which are run as they stand there.
+const README: &str = "deploy/release/README.md";
+const CHECKS: &str = "Checking a download";
+/// Script that tries all packages in roots of a Debian.
+const TRY: &str = "xtask/release/try.sh";
 
-#[derive(Debug, PartialEq, Eq)]
-struct Release {
-    name: String,
-    commit: String,
-}
-
-/// Builds the programs of all earlier releases that are not built yet.
-pub(crate) fn build_all() -> anyhow::Result<()> {
-    read_releases()?.iter().try_for_each(|release| build(release).map(drop))
-}
-
-/// Builds the program of one release, and prints its path.
-pub(crate) fn build_one(name: &str) -> anyhow::Result<()> {
-    let program = build(&find_release(name)?)?;
-    print_progress(&format!("xtask: {}", program.display()));
+/// Makes a release, or everything but a release.
+pub(crate) fn make(options: &ReleaseOptions) -> anyhow::Result<()> {
+    install::packages_of_releases()?;
+    let signer = match &options.key {
+        Some(key) => Signer::operator(key)?,
+        None => Signer::ThrowAway,
+    };
+    if !options.dry_run {
+        check_tree()?;
+    }
+    third_party::check()?;
+    deploy::install_tools()?;
+    let programs = programs::build(match &options.profile {
+        Some(profile) => Optimization::Profile(profile),
+        None if options.guided || !options.dry_run => Optimization::Guided,
+        None => Optimization::Profile(dist::PROFILE),
+    })?;
+    let kit = root().join(DIRECTORY).join(VERSION);
+    files::make_twice(&programs, &kit)?;
+    signer.sign(&kit)?;
+    check(&kit)?;
+    print_progress(&format!("xtask: {} is complete{}", kit.display(), signer.remark()));
     Ok(())
 }
 
-/// Creates the golden stores of a release with its program.
-pub(crate) fn make_golden(name: &str) -> anyhow::Result<()> {
-    build(&find_release(name)?)?;
-    run(
-        "cargo",
-        &["test", "--package", "gatepost", "--features", "golden", "--test", "e2e", "--locked", "golden_stores"],
-    )
+/// Makes and tries everything, with a key of its own.
+pub(crate) fn rehearse() -> anyhow::Result<()> {
+    make(&ReleaseOptions { dry_run: true, key: None, profile: None, guided: false })
 }
 
-fn find_release(name: &str) -> anyhow::Result<Release> {
-    let releases = read_releases()?;
-    let names: Vec<String> = releases.iter().map(|release| release.name.clone()).collect();
-    let release = releases.into_iter().find(|release| release.name == name);
-    release.with_context(|| format!("unknown release {name}; {LIST} lists {}", names.join(", ")))
-}
-
-fn read_releases() -> anyhow::Result<Vec<Release>> {
-    let text = std::fs::read_to_string(root().join(LIST)).with_context(|| format!("cannot read {LIST}"))?;
-    Ok(parse(&text))
-}
-
-/// Parses the list. It only contains tables of `name` and `commit`, each on its own line.
-fn parse(text: &str) -> Vec<Release> {
-    let value = |table: &str, key: &str| {
-        let line = table.lines().find_map(|line| line.trim().strip_prefix(key)?.trim().strip_prefix('='));
-        line.map(|value| value.trim().trim_matches('"').to_owned())
-    };
-    let tables = text.split("[[release]]").skip(1);
-    tables.filter_map(|table| Some(Release { name: value(table, "name")?, commit: value(table, "commit")? })).collect()
-}
-
-fn build(release: &Release) -> anyhow::Result<PathBuf> {
-    let directory = root().join(DIRECTORY).join(&release.name);
-    let program = directory.join("gatepost");
-    if program.exists() {
-        return Ok(program);
+/// Checks that the tree is the one that the tag of this version names, and that the changelog has a section of it.
+fn check_tree() -> anyhow::Result<()> {
+    let changes = output_of("git", &["status", "--porcelain"])?;
+    if !changes.is_empty() {
+        bail!("the tree has changes that are not committed:\n{changes}");
     }
-    print_progress(&format!("xtask: building {} from commit {}: a few minutes", release.name, release.commit));
-    let source = directory.join("source");
-    check_out(release, &source)?;
-    let (manifest, target) = (source.join("Cargo.toml"), directory.join("target"));
-    let arguments = ["build", "--release", "--locked", "--package", "gatepost", "--manifest-path"];
-    let target = [("CARGO_TARGET_DIR", text(&target)?)];
-    run_with_env("cargo", &[&arguments[..], &[text(&manifest)?]].concat(), &target)?;
-    std::fs::copy(directory.join("target/release/gatepost"), &program)?;
-    for directory_name in ["source", "target"] {
-        std::fs::remove_dir_all(directory.join(directory_name))?;
+    let tag = format!("v{VERSION}");
+    let tags = output_of("git", &["tag", "--points-at", "HEAD"])?;
+    if !tags.lines().any(|found| found == tag) {
+        bail!("this commit has no tag {tag}; run: git tag --sign {tag}");
     }
-    Ok(program)
+    let changelog = std::fs::read_to_string(root().join("CHANGELOG.md")).context("cannot read CHANGELOG.md")?;
+    if !changelog.lines().any(|line| line.starts_with(&format!("## {VERSION} "))) {
+        bail!("CHANGELOG.md has no section of {VERSION} with a date");
+    }
+    Ok(())
 }
 
-/// Writes the files of a release's commit into a directory.
-fn check_out(release: &Release, directory: &Path) -> anyhow::Result<()> {
-    let commit = format!("{}^{{commit}}", release.commit);
-    if !succeeds("git", &["-C", text(&root())?, "cat-file", "-e", &commit]) {
-        bail!("the commit {} of {} is missing in this clone; run: git fetch --unshallow", release.commit, release.name);
+/// Checks the packages and the signature, and installs each package.
+fn check(kit: &Path) -> anyhow::Result<()> {
+    run("lintian", &["--fail-on", "error,warning", &files::package(kit, "deb")?])?;
+    let readme = std::fs::read_to_string(root().join(README)).with_context(|| format!("cannot read {README}"))?;
+    let kit = kit.display().to_string();
+    for block in blocks(&readme, CHECKS) {
+        run("sh", &["-ec", &format!("cd '{kit}'\n{block}")])?;
     }
-    create_empty_directory(directory)?;
-    let archive = directory.with_extension("tar");
-    run("git", &["archive", "--output", text(&archive)?, &release.commit])?;
-    run("tar", &["--extract", "--file", text(&archive)?, "--directory", text(directory)?])?;
-    Ok(std::fs::remove_file(archive)?)
+    let missing = bare_machine::missing_requirements();
+    if !missing.is_empty() {
+        print_progress(&format!("xtask: installations SKIPPED: this machine lacks {}", missing.join(", ")));
+        return Ok(());
+    }
+    bare_machine::SUITES.iter().try_for_each(|suite| run("sh", &[TRY, &kit, suite]))
 }
 
-fn text(path: &Path) -> anyhow::Result<&str> {
-    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+/// Returns the blocks of shell commands in a section.
+fn blocks<'a>(text: &'a str, section: &str) -> Vec<&'a str> {
+    let section = text.split("\n## ").find(|found| found.lines().next() == Some(section)).unwrap_or_default();
+    section.split("\n```sh\n").skip(1).filter_map(|block| Some(block.split_once("\n```")?.0)).collect()
 }
 
 #[cfg(test)]
@@ -102,10 +98,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn list_of_releases_is_parsed() {
-        let release = |name: &str, commit: &str| Release { name: name.to_owned(), commit: commit.to_owned() };
-        let text = "# x\n[[release]]\nname = \"v1\"\ncommit = \"aa\"\n\n[[release]]\nname = \"v2\"\ncommit = \"bb\"\n";
-        assert_eq!(parse(text), [release("v1", "aa"), release("v2", "bb")]);
-        assert!(read_releases().unwrap().iter().all(|release| release.commit.len() == 40));
+    fn checks_of_a_download_are_found() {
+        let readme = std::fs::read_to_string(root().join(README)).unwrap();
+        let blocks = blocks(&readme, CHECKS);
+        for command in ["minisign -V ", "sha256sum --check ", "jq "] {
+            assert!(blocks.iter().any(|block| block.contains(command)), "{command}: {blocks:?}");
+        }
     }
 }

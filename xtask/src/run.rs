@@ -28,6 +28,21 @@ pub(crate) fn run_with_env(program: &str, arguments: &[&str], environment: &[(&s
     if status.success() { Ok(()) } else { bail!("failed ({status}): {command_line}") }
 }
 
+/// Runs a program, and returns what it prints to standard output. If it fails, the error contains the command.
+pub(crate) fn output_of(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    let command_line = format!("{program} {}", arguments.join(" "));
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(root())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot run: {command_line}"))?;
+    if !output.status.success() {
+        bail!("failed ({}): {command_line}", output.status);
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 /// Returns whether a program can be started with these arguments and succeeds, for example because it is installed.
 pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
     let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
