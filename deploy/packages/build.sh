@@ -61,6 +61,8 @@ if [ -z "$GLIBC" ]; then
 fi
 gzip -9n "$staged"/man/* "$staged/doc/changelog" "$staged/doc/CHANGELOG.md" "$staged/doc/THIRD-PARTY.txt"
 cd "$staged"
+# Packages have the times of some files, although SOURCE_DATE_EPOCH is set.
+find . -exec touch --date="@$SOURCE_DATE_EPOCH" {} +
 for packager in $packagers; do
     nfpm package --config "$OLDPWD/deploy/packages/nfpm.yaml" --packager "$packager" --target "$packages"
 done

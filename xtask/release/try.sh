@@ -20,9 +20,10 @@ fail() {
 # Runs a program in the root, with a loopback interface only: within USER PROGRAM [ARGUMENT]...
 within() {
     # shellcheck disable=SC2016 # the inner shell expands its own parameters
-    unshare --mount --pid --net --fork --kill-child sh -c '
+    unshare --mount --pid --net --fork --kill-child sh -ec '
         root=$1 user=$2
         shift 2
+        mount --bind "$root" "$root"  # rpm has to find a mount at /
         mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && ip link set lo up
         exec env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin HOME=/tmp DEBIAN_FRONTEND=noninteractive \
             chroot --userspec="$user" "$root" "$@"

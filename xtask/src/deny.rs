@@ -1,15 +1,14 @@
-//! Checks of the dependencies: licences, sources, bans, known vulnerabilities, and the list in `THIRD-PARTY.txt`.
+//! Checks of the dependencies: licences, sources, bans, and known vulnerabilities.
 
 use std::process::Command;
 
 use anyhow::Context;
 
+use crate::install;
 use crate::run::{print_progress, root, run};
-use crate::{install, third_party};
 
-/// Runs all checks. If the advisory database is unavailable, advisories are skipped with a message.
+/// Runs all checks of cargo-deny. If the advisory database is unavailable, advisories are skipped with a message.
 pub(crate) fn check() -> anyhow::Result<()> {
-    third_party::check()?;
     install::cargo_deny()?;
     run("cargo", &["deny", "--workspace", "check", "bans", "licenses", "sources"])?;
     match fetch_advisory_database()? {

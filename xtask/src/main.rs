@@ -122,12 +122,13 @@ pub(crate) struct BenchOptions {
 
 /// Options of `cargo xtask release`.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("signer").required(true))]
 pub(crate) struct ReleaseOptions {
     /// Sign with a key made for this run; neither a tag nor the changelog's section is needed
-    #[arg(long, conflicts_with = "key")]
+    #[arg(long, group = "signer")]
     dry_run: bool,
     /// Secret key of minisign that signs the release
-    #[arg(long, value_name = "FILE", required_unless_present = "dry_run")]
+    #[arg(long, value_name = "FILE", group = "signer")]
     key: Option<std::path::PathBuf>,
     /// In a dry run: build with another profile of cargo, such as `dev` for a quick try
     #[arg(long, value_name = "PROFILE", requires = "dry_run")]

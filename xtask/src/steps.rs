@@ -12,7 +12,7 @@ use crate::run::{print_progress, run, run_with_env};
 use crate::time_limit::run_within;
 use crate::{
     bare_machine, circles, crate_map, deny, deploy, earlier_release, fuzz, install, names, openapi, packages,
-    redis_versions, release, schemathesis, tidy,
+    redis_versions, release, schemathesis, third_party, tidy,
 };
 
 /// The cores that limits are for. With fewer, each limit is as many times longer.
@@ -126,10 +126,11 @@ fn long() -> anyhow::Result<()> {
     run("cargo", &[&arguments[..], &["--", "--nocapture", "--test-threads", "2"]].concat())
 }
 
-/// Checks that imports have no circles and that the map of crates is right.
+/// Checks that imports have no circles, and that the map of crates and the list of those from outside are right.
 fn structure() -> anyhow::Result<()> {
     circles::check()?;
-    crate_map::check()
+    crate_map::check()?;
+    third_party::check()
 }
 
 fn docs() -> anyhow::Result<()> {

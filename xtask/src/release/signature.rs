@@ -27,10 +27,10 @@ impl Signer {
         std::fs::create_dir_all(root().join(DIRECTORY))?;
         std::fs::write(&probe, VERSION)?;
         sign_file(&key, &probe)?;
-        verify_file(&root().join(PUBLIC_KEY), &probe)
-            .with_context(|| format!("{} is not the secret key of {PUBLIC_KEY}", key.display()))?;
+        let verified = verify_file(&root().join(PUBLIC_KEY), &probe);
         std::fs::remove_file(signature_of(&probe))?;
         std::fs::remove_file(probe)?;
+        verified.with_context(|| format!("{} is not the secret key of {PUBLIC_KEY}", key.display()))?;
         Ok(Self::Operator(key))
     }
 
