@@ -43,6 +43,8 @@ mod listen_setup;
 mod log;
 mod log_outage;
 mod master_key;
+#[cfg(feature = "long")]
+mod move_drill;
 mod next_steps;
 mod npm_clients;
 mod outage;
