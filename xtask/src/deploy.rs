@@ -1,5 +1,6 @@
 //! Checks of the files in `deploy` that need no running program. Tests of the crate `gatepost` run them.
 
+pub(crate) mod api_server;
 mod chart;
 mod compositions;
 mod units;
