@@ -132,5 +132,8 @@ class ApiServer:
             for item in json.loads(self.kubectl("get", kind, "--all-namespaces", "--output=json"))["items"]:
                 metadata = {name: value for name, value in item["metadata"].items() if name not in CHANGING}
                 name = f"{kind} {metadata.get('namespace', '')}/{metadata['name']}"
+                for port in item.get("spec", {}).get("ports", []) if kind == "services" else []:
+                    # Allocated each time.
+                    port.pop("nodePort", None)
                 found[name] = {**item, "metadata": metadata, "status": None}
         return found
