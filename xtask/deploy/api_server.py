@@ -24,6 +24,17 @@ def free_port():
         return listener.getsockname()[1]
 
 
+def sorted_by_name(value):
+    """Sorts lists that the server merges by name, such as environment variables: their order depends on the past."""
+    if isinstance(value, dict):
+        return {name: sorted_by_name(member) for name, member in value.items()}
+    if isinstance(value, list):
+        items = [sorted_by_name(item) for item in value]
+        has_names = all(isinstance(item, dict) and "name" in item for item in items)
+        return sorted(items, key=lambda item: item["name"]) if has_names else items
+    return value
+
+
 class ApiServer:
     """Runs the programs of a directory, and stops them at the end of a `with` block."""
 
@@ -135,5 +146,5 @@ class ApiServer:
                 for port in item.get("spec", {}).get("ports", []) if kind == "services" else []:
                     # Allocated each time.
                     port.pop("nodePort", None)
-                found[name] = {**item, "metadata": metadata, "status": None}
+                found[name] = sorted_by_name({**item, "metadata": metadata, "status": None})
         return found
