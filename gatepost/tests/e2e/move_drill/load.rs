@@ -219,6 +219,7 @@ impl Load {
     }
 
     /// Sends a change, again with the same idempotency key until it is acknowledged, and returns the body of the response.
+    /// An account may have only so many stored responses a second: 429.
     async fn write(&self, method: Method, path: &str, body: &str, number: u64) -> String {
         loop {
             let (half, Site { admin, .. }) = self.site.lock().unwrap().clone();
@@ -233,7 +234,7 @@ impl Load {
                     half.first_write = half.first_write.or(half.last_write);
                     return text;
                 }
-                Err(error) if error.status().is_some_and(|status| status != 503) => {
+                Err(error) if error.status().is_some_and(|status| status != 503 && status != 429) => {
                     self.observed.lock().unwrap().violations.push(format!("{method} {path}: {error}"));
                 }
                 Err(_) => {}
