@@ -12,25 +12,25 @@ mkdir -p "$1"
 cd "$1"
 directory=$(pwd)
 # What a run that was stopped has left is not used.
-rm -rf work
-mkdir -p work/lists/partial work/archives/partial work/unpacked work/go/src/k8s.io
+rm -rf build
+mkdir -p build/lists/partial build/archives/partial build/unpacked build/go/src/k8s.io
 
 # Of its own, so that the lists of this machine stay as they are.
-cat >work/apt.conf <<END
-Dir::Etc::sourcelist "$directory/work/sources.list";
+cat >build/apt.conf <<END
+Dir::Etc::sourcelist "$directory/build/sources.list";
 Dir::Etc::sourceparts "/dev/null";
-Dir::State::lists "$directory/work/lists";
-Dir::Cache "$directory/work";
+Dir::State::lists "$directory/build/lists";
+Dir::Cache "$directory/build";
 APT::Sandbox::User "root";
 END
 for kind in deb deb-src; do
     echo "$kind [signed-by=$keyring] $mirror $suite main"
-done >work/sources.list
-export APT_CONFIG="$directory/work/apt.conf"
+done >build/sources.list
+export APT_CONFIG="$directory/build/apt.conf"
 apt-get -qq update
 
 (
-    cd work
+    cd build
     apt-get -qq download etcd-server kubernetes-client
     for package in *.deb; do dpkg --extract "$package" unpacked; done
     apt-get -qq source kubernetes >source.log 2>&1 || { cat source.log >&2; exit 1; }
@@ -38,16 +38,16 @@ apt-get -qq update
 )
 
 (
-    cd work/go/src/k8s.io/kubernetes
-    export GOPATH="$directory/work/go" GOPROXY=off GOFLAGS=
+    cd build/go/src/k8s.io/kubernetes
+    export GOPATH="$directory/build/go" GOPROXY=off GOFLAGS=
     make all WHAT=cmd/kube-apiserver KUBE_BUILD_PLATFORMS=linux/amd64 KUBE_GIT_VERSION=v$version KUBE_GIT_COMMIT=debian \
         KUBE_GIT_TREE_STATE=clean KUBE_GIT_MAJOR=1 KUBE_GIT_MINOR=20 >"$directory/build.log" 2>&1 ||
         { tail -n 30 "$directory/build.log" >&2; exit 1; }
 )
 
-cp work/unpacked/usr/bin/etcd work/unpacked/usr/bin/kubectl .
+cp build/unpacked/usr/bin/etcd build/unpacked/usr/bin/kubectl .
 # Last, and whole or not at all: it says that the others are there.
-cp work/go/src/k8s.io/kubernetes/_output/local/bin/linux/amd64/kube-apiserver unfinished
+cp build/go/src/k8s.io/kubernetes/_output/local/bin/linux/amd64/kube-apiserver unfinished
 mv unfinished kube-apiserver
-chmod -R u+w work
-rm -rf work
+chmod -R u+w build
+rm -rf build

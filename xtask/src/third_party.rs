@@ -21,7 +21,7 @@ const LIST_END: &str = "Licences:";
 pub(crate) fn write() -> anyhow::Result<()> {
     let licences = licences()?;
     let crates = linked_crates(TARGETS)?;
-    // A crate that is under no licence would be missing in silence.
+    // cargo-about leaves out a crate without a licence, and does not fail.
     if let Some(missing) = crates.iter().find(|name| !licences.lines().any(|line| line.trim() == **name)) {
         bail!("cargo-about found no licence of {missing}: see {CONFIG}");
     }
@@ -50,7 +50,8 @@ fn listed_crates(text: &str) -> BTreeSet<String> {
     lines.map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
-/// Returns names and versions of all crates from outside that are linked into the program, or compiled into it as macros, for any of the targets.
+/// Returns names and versions of all crates from outside that are linked into the program, or compiled into it as
+/// macros, for any of the targets.
 pub(crate) fn linked_crates(targets: &[&str]) -> anyhow::Result<BTreeSet<String>> {
     let mut crates = BTreeSet::new();
     for target in targets {

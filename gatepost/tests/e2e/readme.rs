@@ -67,8 +67,9 @@ impl Drop for User {
     }
 }
 
-fn blocks() -> Vec<&'static str> {
-    README.split("\n```sh\n").skip(1).map(|block| block.split_once("\n```").unwrap().0).collect()
+/// Returns the blocks of shell commands in a text of Markdown.
+pub(crate) fn blocks(markdown: &str) -> Vec<&str> {
+    markdown.split("\n```sh\n").skip(1).map(|block| block.split_once("\n```").unwrap().0).collect()
 }
 
 #[test]
@@ -76,7 +77,7 @@ fn an_api_is_protected_and_a_webhook_is_received_as_the_readme_says() {
     if !namespace::enter(TEST, &[]) {
         return;
     }
-    let [demo, every_test, up, create, list, listen, trigger] = blocks()[..] else {
+    let [demo, every_test, up, create, list, listen, trigger] = blocks(README)[..] else {
         panic!("README has a block that this test does not know");
     };
     // `./test --long` runs these two in a fresh Debian.

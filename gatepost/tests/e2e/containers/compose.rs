@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::readme::blocks;
+
 use super::engine::{Engine, IMAGE, ROOT, run};
 
 /// Limits that a machine with few privileges may set, for the services that ask for more.
@@ -78,8 +80,7 @@ impl Workplace {
 fn commands(section: &str) -> Vec<String> {
     let readme = fs::read_to_string(Path::new(ROOT).join("deploy/compose/README.md")).unwrap();
     let text = readme.split("\n## ").find(|text| text.starts_with(section)).unwrap();
-    let blocks = text.split("\n```sh\n").skip(1);
-    blocks.map(|block| block.split_once("\n```").unwrap().0.to_owned()).collect()
+    blocks(text).into_iter().map(str::to_owned).collect()
 }
 
 #[test]
