@@ -16,6 +16,7 @@ mod fast_check;
 mod fuzz;
 mod gatepost_server;
 mod install;
+mod links;
 mod names;
 mod openapi;
 mod packages;

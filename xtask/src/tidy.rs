@@ -1,10 +1,11 @@
-//! Step `tidy`: the length and the first line of each file, and lines that the program must not have.
+//! Step `tidy`: the length and the first line of each file, lines that the program must not have, and links of documents.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
 
+use crate::links;
 use crate::run::root;
 
 /// Lines of a source file, tests apart.
@@ -38,10 +39,12 @@ const LINE_RULES: &[LineRule] = &[
 
 /// Checks every file that git knows.
 pub(crate) fn check() -> anyhow::Result<()> {
-    let mut violations = Vec::new();
-    for file in files()? {
-        let Ok(text) = std::fs::read_to_string(root().join(&file)) else { continue };
-        violations.extend(find_violations(&file, &text));
+    let files = files()?;
+    let read = |file: &Path| std::fs::read_to_string(root().join(file)).ok();
+    let mut violations = links::find_broken(&files, read);
+    for file in &files {
+        let Some(text) = read(file) else { continue };
+        violations.extend(find_violations(file, &text));
     }
     if violations.is_empty() { Ok(()) } else { bail!("{}", violations.join("\n")) }
 }
