@@ -18,6 +18,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{- define "gatepost.image" -}}
 {{- with .Values.image -}}
+{{- if eq .tag "latest" }}
+{{- fail "image.tag is latest, which is no version: name one, or leave it out" }}
+{{- end -}}
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
 {{- end }}
 {{- end }}
