@@ -53,8 +53,9 @@ ops! {
     fn open() -> Option<StoreHeader>;
     /// Creates the store unless there is one. Returns the header that is then stored.
     fn create(header: StoreHeader) -> StoreHeader;
-    /// Raises the store's format to that of the header. Does nothing if the store's format is at least as late.
-    fn raise_format(header: StoreHeader) -> ();
+    /// Raises the store's format to that of the header, which was read before, if the store has no later one. Returns false,
+    /// and changes nothing, if a rotation of the master key has replaced the envelope of the header since.
+    fn raise_format(header: StoreHeader) -> bool;
     /// Replaces the envelope if it is still the one that was read. Returns whether it was replaced.
     fn swap_envelope(read: Vec<u8>, new: Vec<u8>) -> bool;
     /// Starts counting account resources unless that has started. Returns whether records are left to count.

@@ -8,7 +8,7 @@ use gatepost_domain::record::{Actor, Webhook};
 
 use crate::cell_store::CellStore;
 use crate::change::{Change, RecordWrite, Versioned};
-use crate::error::Result;
+use crate::error::{Result, StoreErrorKind};
 use crate::format::Format;
 use crate::ops::CommitOutcome;
 use crate::random::os_rng;
@@ -20,7 +20,7 @@ use crate::store_header::StoreHeader;
 const REWRITES_PER_SECOND: u32 = 200;
 /// Maximum number of ids reported for webhooks that cannot be decoded.
 const MAX_UNREADABLE_IDS: usize = 100;
-/// Maximum attempts to rewrite a record that others change concurrently.
+/// Maximum attempts to write what others change concurrently.
 const MAX_TRIES: u32 = 5;
 
 /// Progress of an upgrade.
@@ -123,12 +123,19 @@ impl CellStore {
         if !outdated.is_empty() {
             return Err(UpgradeError::OutdatedGateways { to, gateways: outdated });
         }
-        let Some(header) = self.backend.open().await? else {
-            return Err(crate::error::StoreErrorKind::WrongStore.with("the address no longer serves a store").into());
-        };
-        self.backend.raise_format(StoreHeader { format: to.number(), min_reader: to.number(), ..header }).await?;
-        self.observe_format(to.number());
-        Ok(())
+        for _ in 0..MAX_TRIES {
+            let Some(header) = self.backend.open().await? else {
+                return Err(StoreErrorKind::WrongStore.with("the address no longer serves a store").into());
+            };
+            let raised = StoreHeader { format: to.number(), min_reader: to.number(), ..header };
+            if self.backend.raise_format(raised).await? {
+                self.observe_format(to.number());
+                return Ok(());
+            }
+        }
+        Err(StoreErrorKind::Refused
+            .with("the master key is being rotated at the same time: repeat this command")
+            .into())
     }
 
     async fn rewrite_webhooks(
@@ -183,5 +190,46 @@ fn rewrite_change(webhook: Versioned<Webhook>) -> Change {
         writes: vec![RecordWrite::replace(webhook, record)],
         secret: None,
         stored_response: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use gatepost_test_support::RedisServer;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::envelope::{MasterKey, RotationStep};
+    use crate::options::StoreOptions;
+    use crate::store::{Store, open_backend};
+    use crate::url::StoreUrl;
+
+    #[tokio::test]
+    async fn raising_the_format_keeps_an_envelope_that_a_rotation_has_replaced() {
+        let (redis, directory) = (RedisServer::start(), tempfile::tempdir().unwrap());
+        let embedded = format!("embedded:{}", directory.path().display());
+        for url in [embedded, redis.url()] {
+            let mut options = StoreOptions::new(StoreUrl::parse(&url).unwrap(), Arc::new(SystemClock));
+            options.write_format = Format::FIRST;
+            let (old, new) = (MasterKey::generate(&mut os_rng()), MasterKey::generate(&mut os_rng()));
+            drop(Store::open_or_create(&options, &old).await.unwrap());
+            let read = open_backend(&options).await.unwrap().open().await.unwrap().unwrap();
+            Store::rotate_master_key(&options, &old, RotationStep::Begin(&new)).await.unwrap();
+
+            let backend = open_backend(&options).await.unwrap();
+            let rotated = backend.open().await.unwrap().unwrap();
+            let latest = |header: &StoreHeader| {
+                let format = Format::LATEST.number();
+                StoreHeader { format, min_reader: format, ..header.clone() }
+            };
+            assert!(!backend.raise_format(latest(&read)).await.unwrap(), "{url}");
+            assert_eq!(backend.open().await.unwrap().unwrap(), rotated, "{url}");
+            assert!(backend.raise_format(latest(&rotated)).await.unwrap(), "{url}");
+            assert_eq!(backend.open().await.unwrap().unwrap(), latest(&rotated), "{url}");
+            assert!(backend.raise_format(latest(&read)).await.unwrap(), "{url}: it is raised already");
+            assert_eq!(backend.open().await.unwrap().unwrap().envelope, rotated.envelope, "{url}");
+        }
     }
 }

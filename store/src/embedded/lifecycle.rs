@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use gatepost_domain::time::Version;
 use gatepost_runtime::error_chain;
-use redb::{ReadableTable as _, WriteTransaction};
+use redb::{ReadableTable, WriteTransaction};
 use tokio::sync::watch;
 
 use super::database::{Embedded, Inner, read_blocking};
@@ -63,14 +63,18 @@ impl Embedded {
         self.open().await?.ok_or_else(|| StoreErrorKind::Corrupt.with("the store is missing right after its creation"))
     }
 
-    pub(crate) async fn raise_format(&self, header: StoreHeader) -> Result<()> {
+    pub(crate) async fn raise_format(&self, header: StoreHeader) -> Result<bool> {
+        let Some(stored) = self.open().await? else { return Ok(false) };
         self.perform(move |transaction| {
             let mut meta = transaction.open_table(META).map_err(store_error)?;
-            if read_number(&meta, "format")? < u64::from(header.format) {
-                put_header(&mut meta, &header)
-            } else {
-                Ok(())
+            if read_number(&meta, "format")? >= u64::from(header.format) {
+                return Ok(true);
             }
+            let is_same = holds_envelope(&meta, stored.format, &header.envelope)?;
+            if is_same {
+                put_header(&mut meta, &header)?;
+            }
+            Ok(is_same)
         })
         .await
     }
@@ -79,10 +83,9 @@ impl Embedded {
         let Some(header) = self.open().await? else { return Ok(false) };
         self.perform(move |transaction| {
             let mut meta = transaction.open_table(META).map_err(store_error)?;
-            let field = store_header::envelope_field(header.format);
-            let is_same = meta.get(field).map_err(store_error)?.is_some_and(|stored| stored.value() == read);
+            let is_same = holds_envelope(&meta, header.format, &read)?;
             if is_same {
-                meta.insert(field, new.as_slice()).map_err(store_error)?;
+                meta.insert(store_header::envelope_field(header.format), new.as_slice()).map_err(store_error)?;
             }
             Ok(is_same)
         })
@@ -104,6 +107,16 @@ impl Embedded {
     pub(crate) async fn warnings(&self) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
+}
+
+/// Returns whether a store of this format holds the envelope.
+fn holds_envelope(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+    format: u32,
+    envelope: &[u8],
+) -> Result<bool> {
+    let stored = meta.get(store_header::envelope_field(format)).map_err(store_error)?;
+    Ok(stored.is_some_and(|stored| stored.value() == envelope))
 }
 
 /// Creates missing tables, unless only later programs can read the store.

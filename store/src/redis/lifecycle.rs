@@ -80,14 +80,15 @@ impl Redis {
         Ok(header)
     }
 
-    pub(crate) async fn raise_format(&self, header: StoreHeader) -> Result<()> {
+    pub(crate) async fn raise_format(&self, header: StoreHeader) -> Result<bool> {
         let until = Instant::now() + COMMIT_TIMEOUT;
-        let mut arguments = Arguments::default().number(header.format);
+        let mut arguments = Arguments::default().number(header.format).bytes(header.envelope.clone());
         for (name, value) in encode_header(&header) {
             arguments = arguments.text(name).bytes(value);
         }
-        let reply = self.run_script(&scripts::RAISE_FORMAT, COMMIT_TIMEOUT, arguments).await?;
-        self.inner.connections.confirm(&reply.run, until).await
+        let mut reply = self.run_script(&scripts::RAISE_FORMAT, COMMIT_TIMEOUT, arguments).await?;
+        self.inner.connections.confirm(&reply.run, until).await?;
+        reply.next()
     }
 
     pub(crate) async fn swap_envelope(&self, read: Vec<u8>, new: Vec<u8>) -> Result<bool> {

@@ -1,10 +1,16 @@
--- Raises the store's format; does nothing if it is at least as late.
--- ARGV: the format, then fields of the meta hash and their values. Returns 'ok'.
-local format, fields = tonumber(next_argument()), {}
+-- Raises the store's format; does nothing if it is at least as late, or if the envelope is not the one that was read.
+-- ARGV: the format, the envelope that was read, then fields of the meta hash and their values.
+-- Returns 'ok' and 0 if the envelope is another one, else 1.
+local format, read, fields = tonumber(next_argument()), next_argument(), {}
 while argument_index < #ARGV do
   fields[#fields + 1] = next_argument()
 end
-if meta_number('format') < format then
-  redis.call('HSET', META, unpack(fields))
+if meta_number('format') >= format then
+  return {'ok', 1}
 end
-return {'ok'}
+local field = redis.call('HGET', META, 'sealed_envelope') and 'sealed_envelope' or 'envelope'
+if redis.call('HGET', META, field) ~= read then
+  return {'ok', 0}
+end
+redis.call('HSET', META, unpack(fields))
+return {'ok', 1}
