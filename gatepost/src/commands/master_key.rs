@@ -36,8 +36,8 @@ async fn rotate_and_report(options: &Options, rotate: &RotateMasterKey) -> anyho
         None => (RotationStep::Cancel, "the store opens only with the old master key"),
     };
     match store::rotate_master_key(&config, &clock, step).await? {
-        RotationOutcome::Done => output::print_line(done),
-        RotationOutcome::NothingToDo if new.is_some() => output::print_line(done),
-        RotationOutcome::NothingToDo => output::print_line("no rotation of the master key has begun"),
+        // A rotation that has begun with this key begins again.
+        RotationOutcome::NothingToDo if new.is_none() => output::print_line("no rotation of the master key has begun"),
+        RotationOutcome::Done | RotationOutcome::NothingToDo => output::print_line(done),
     }
 }
