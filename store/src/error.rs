@@ -84,6 +84,9 @@ impl StoreError {
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind == StoreErrorKind::WrongStore {
+            return f.write_str("wrong store");
+        }
         write!(f, "store {}", self.kind.as_str())
     }
 }
@@ -115,6 +118,7 @@ mod tests {
         let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
         let error = StoreErrorKind::Refused.with_context("cannot create the directory /x", denied);
         assert_eq!(error.to_string(), "store refused");
+        assert_eq!(StoreErrorKind::WrongStore.with("no store").to_string(), "wrong store");
         assert_eq!(error_chain(&error), "store refused: cannot create the directory /x: permission denied");
         let error = StoreErrorKind::Unavailable.with("no reply within 500 ms").context("cannot reach redis://a");
         let error = StoreErrorKind::Unconfirmed.with(error);

@@ -41,6 +41,12 @@ pub enum CopyError {
     /// There is something at the address of the copy.
     #[error("{0} is not empty: copy to an empty directory, database or namespace")]
     TargetInUse(String),
+    /// The address of the copy has the same store already.
+    #[error(
+        "{0} has this store already: an earlier copy was finished, or both addresses lead to the same store. For another \
+         copy, choose an empty directory, database or namespace"
+    )]
+    AlreadyCopied(String),
     /// The address of the copy has the unfinished copy of another store.
     #[error("{address} has an unfinished copy of another store, {store}: finish that one, or copy to another address")]
     OtherCopy {
@@ -114,6 +120,9 @@ pub async fn copy_store(
 ) -> std::result::Result<CopyReport, CopyError> {
     let (source, header) = open_source(from).await?;
     check_unused(&source).await?;
+    if from.url == to.url && matches!(to.url, StoreUrl::Embedded(_)) {
+        return Err(CopyError::AlreadyCopied(address(to)));
+    }
     let target = open_target(to).await?;
     let numbers = source.store_numbers().await?;
     let numbers = numbers.into_iter().map(|(number, value)| (number.embedded_field().to_owned(), value)).collect();
@@ -192,6 +201,7 @@ async fn prepare(
     mark: Mark,
 ) -> std::result::Result<(CopyStart, WrittenMark), CopyError> {
     let stored = match target.copy_target().await? {
+        CopyTarget::InUse if has_store(target, &mark.store).await => return Err(CopyError::AlreadyCopied(address(to))),
         CopyTarget::InUse => return Err(CopyError::TargetInUse(address(to))),
         CopyTarget::Empty => return Ok((CopyStart::New, WrittenMark::begin(target, mark).await?)),
         CopyTarget::Unfinished(stored) => stored,
@@ -206,6 +216,11 @@ async fn prepare(
     }
     target.discard_copy().await?;
     Ok((CopyStart::Restarted, WrittenMark::begin(target, mark).await?))
+}
+
+/// Returns whether the target is a store of this id. One that cannot be read is another.
+async fn has_store(target: &Backend, id: &str) -> bool {
+    matches!(target.open().await, Ok(Some(header)) if header.id.as_str() == id)
 }
 
 /// Returns the address of a store, on Redis with its namespace.

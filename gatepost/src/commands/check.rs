@@ -48,6 +48,8 @@ pub(crate) async fn run(options: &Options, check: &CheckOptions) -> anyhow::Resu
     let trial = find_trial(&config, has_trial);
     if let Some(url) = trial {
         findings.errors.extend(store_trial::run(&config, url).await?);
+    } else if has_trial {
+        findings.notes.push("nothing was tried: --store tries the operations of a store on Redis only".to_owned());
     }
     let master = find_master_key(&config, trial, &mut findings);
     if let Err(faults) = read_tls(&config.gateway, clock.now()) {

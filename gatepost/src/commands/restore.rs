@@ -40,7 +40,7 @@ async fn check_target(directory: &Path, target: &Path) -> anyhow::Result<()> {
     );
     let is_used = control_socket::is_used(directory).await;
     ensure!(!is_used, "a process still uses the store in {}: stop it", directory.display());
-    private_file::create_directory(directory)
+    Ok(())
 }
 
 /// Copies the backup, checks that this program and master key open it, and gives it its name. Returns the time of its
@@ -48,10 +48,11 @@ async fn check_target(directory: &Path, target: &Path) -> anyhow::Result<()> {
 async fn put(config: &Config, directory: &Path, file: &Path, target: &Path) -> anyhow::Result<Timestamp> {
     let key = master_key::find_existing(&config.store)?.with_context(|| {
         format!(
-            "a backup does not contain the master key: put that of the store into {} first, or name it",
+            "a backup does not contain the master key: put that of the store into {} first, or name it with store.master_key_file",
             master_key::path_beside_store(directory).display()
         )
     })?;
+    private_file::create_directory(directory)?;
     let scratch = tempfile::TempDir::with_prefix_in("restore-", directory)
         .with_context(|| format!("cannot write to {}", directory.display()))?;
     let copy = scratch.path().join(master_key::STORE_FILE_NAME);

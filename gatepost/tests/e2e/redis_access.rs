@@ -121,10 +121,10 @@ fn url_and_password_are_read_from_files() {
     let files = "url_file = \"url\"\npassword_file = \"password\"\n";
     assert_eq!(operator.create_access_key(files), (Some(0), String::new()));
     let (code, stderr) = operator.create_access_key("url_file = \"url\"\n");
-    assert!(code == Some(1) && stderr.contains("NOAUTH"), "{stderr}");
+    assert!(code == Some(1) && stderr.contains("the server requires a login: store.url has the user"), "{stderr}");
     operator.write("password", "wrong\n");
     let (code, stderr) = operator.create_access_key(files);
-    assert!(code == Some(1) && stderr.contains("authentication failed"), "{stderr}");
+    assert!(code == Some(1) && stderr.contains("the server does not accept the user and password"), "{stderr}");
 }
 
 #[test]
@@ -140,9 +140,9 @@ fn sentinels_are_asked_with_a_user_of_their_own() {
     operator.write("password", PASSWORD);
     let url = format!("url = \"{}\"\n", set.url());
     let (code, stderr) = operator.create_access_key(&url);
-    assert!(code == Some(1) && stderr.contains("NOAUTH"), "{stderr}");
+    assert!(code == Some(1) && stderr.contains("the server requires a login: store.url has the user"), "{stderr}");
     let login = format!("{url}sentinel_user = \"watcher\"\nsentinel_password_file = \"password\"\n");
     assert_eq!(operator.create_access_key(&login), (Some(0), String::new()));
     let (code, stderr) = operator.create_access_key(&format!("{url}sentinel_password = \"wrong\"\n"));
-    assert!(code == Some(1) && stderr.contains("authentication failed"), "{stderr}");
+    assert!(code == Some(1) && stderr.contains("the server does not accept the user and password"), "{stderr}");
 }

@@ -147,6 +147,8 @@ async fn a_backup_is_restored_only_where_no_store_is_and_only_with_its_master_ke
     let mut without_key = command(elsewhere.path(), &["restore", file.to_str().unwrap()]);
     let (code, _, stderr) = outcome(&without_key.env_remove("GATEPOST_MASTER_KEY").output().unwrap());
     assert!(code == Some(1) && stderr.contains("a backup does not contain the master key: put that"), "{stderr}");
+    assert!(stderr.contains("name it with store.master_key_file"), "{stderr}");
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0, "no directory is left");
     assert_eq!(site.run(&["restore", "copy"]).0, Some(0));
     site.up().await;
 }

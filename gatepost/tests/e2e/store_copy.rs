@@ -49,7 +49,7 @@ async fn a_store_moves_to_redis_and_back_with_keys_events_and_webhooks() {
     assert!(stdout.contains("           1  first uses\n") && stdout.contains("with the checksum "), "{stdout}");
     assert!(stdout.contains("store.master_key_file = \"gatepost-data/master.key\""), "{stdout}");
     let (code, _, stderr) = outcome(&run(directory.path(), &to_redis));
-    assert!(code == Some(1) && stderr.contains("namespace moved is not empty"), "{stderr}");
+    assert!(code == Some(1) && stderr.contains("namespace moved has this store already"), "{stderr}");
 
     let on_redis = [("GATEPOST_STORE__URL", url.as_str()), ("GATEPOST_STORE__NAMESPACE", "moved")];
     let mut up = Gatepost::start_with(Path::new(EMPTY_DIRECTORY), &arguments, &on_redis).await;

@@ -44,15 +44,36 @@ fn an_operation_that_fails_is_reported_with_what_to_do_and_fails_the_check() {
     let (code, stdout, stderr) = check(&["--store", &url], &[]);
     assert_eq!(code, Some(1), "{stdout}");
     let denied = "FAILED  commit: store refused: the Redis user gatepost may not run the command xadd";
-    assert!(stdout.contains(denied) && stdout.contains("-       lookup: needs an operation that failed"), "{stdout}");
+    assert!(
+        stdout.contains(denied) && stdout.contains(" others were not tried: they need one that failed"),
+        "{stdout}"
+    );
     assert!(stderr.contains("the store failed its trial: see the report"), "{stderr}");
+}
+
+#[test]
+fn the_report_on_a_server_that_does_not_respond_is_short() {
+    for (url, advice) in
+        [("redis://127.0.0.1:1", "not overloaded?]"), ("rediss://127.0.0.1:1", "speak TLS at this port?]")]
+    {
+        let (code, stdout, _) = check(&["--store", url], &[]);
+        let lines: Vec<&str> = stdout.lines().skip(1).take(3).collect();
+        assert!(code == Some(1) && lines[0].starts_with("FAILED  connect: ") && lines[0].ends_with(advice), "{stdout}");
+        assert_eq!(
+            lines[1..],
+            ["-       59 others were not tried: they need one that failed", "0 of 60 operations work"],
+            "{stdout}"
+        );
+    }
+    let (code, stdout, stderr) = check(&["--store"], &[]);
+    assert!(code == Some(0) && stdout.contains("the operations of a store on Redis only"), "{stdout}{stderr}");
 }
 
 #[test]
 fn without_a_url_only_a_check_takes_the_configured_store() {
     let output = command(Path::new(EMPTY_DIRECTORY), &["control-plane", "--store"]).output().unwrap();
     let (code, _, stderr) = outcome(&output);
-    assert!(code == Some(1) && stderr.contains("--store: store.url: not a URL"), "{stderr}");
+    assert!(code == Some(2) && stderr.contains("a value is required for '--store <URL>'"), "{stderr}");
     let variables = [("GATEPOST_STORE__URL", "redis://127.0.0.1:1"), ("GATEPOST_MASTER_KEY", MASTER_KEY)];
     let (code, stdout, stderr) = check(&["--offline", "--store"], &variables);
     assert!(code == Some(0) && !stdout.contains("trial"), "{stdout}{stderr}");

@@ -1,6 +1,6 @@
-//! Denials by Redis's access control list, as messages that name user and command.
+//! Logins and commands that Redis denies, as messages that name the user, and the command or the setting.
 
-use redis::{RedisError, ServerError};
+use redis::{ErrorKind, RedisError, ServerError};
 
 use super::scripts;
 
@@ -23,6 +23,20 @@ pub(super) fn denial_message(error: &RedisError, user: &str) -> Option<String> {
     };
     Some(format!(
         "the Redis user {user} {denial}: its access control list must allow everything in deploy/redis/gatepost.acl"
+    ))
+}
+
+/// Returns a message for the operator if the server wants another login.
+pub(super) fn login_message(error: &RedisError) -> Option<String> {
+    let is_wrong = error.kind() == ErrorKind::AuthenticationFailed || error.code() == Some("WRONGPASS");
+    let denial = match error.code() {
+        Some("NOAUTH") => "requires a login",
+        _ if is_wrong => "does not accept the user and password",
+        _ => return None,
+    };
+    Some(format!(
+        "the server {denial}: store.url has the user, and store.url or store.password_file the password (for sentinels \
+         store.sentinel_user and store.sentinel_password_file)"
     ))
 }
 

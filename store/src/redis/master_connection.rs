@@ -267,7 +267,9 @@ pub(super) fn connect_error(error: &RedisError, user: &str) -> StoreError {
 
 /// Maps an error of the server or the network, for a connection as `user`.
 pub(super) fn store_error(error: &RedisError, user: &str) -> StoreError {
-    let message = acl_errors::denial_message(error, user).or_else(|| tls_errors::refusal_message(error));
+    let message = acl_errors::denial_message(error, user)
+        .or_else(|| acl_errors::login_message(error))
+        .or_else(|| tls_errors::refusal_message(error));
     match message {
         Some(message) => StoreErrorKind::Refused.with(message),
         None => classify(error).with(error.clone()),
@@ -277,8 +279,7 @@ pub(super) fn store_error(error: &RedisError, user: &str) -> StoreError {
 fn classify(error: &RedisError) -> StoreErrorKind {
     match (error.kind(), error.code()) {
         (_, Some("OOM" | "MISCONF")) => StoreErrorKind::Full,
-        (_, Some("NOAUTH" | "WRONGPASS")) => StoreErrorKind::Refused,
-        (ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig, _) => StoreErrorKind::Refused,
+        (ErrorKind::InvalidClientConfig, _) => StoreErrorKind::Refused,
         // The slot is moving to another server, so no script can run. Redis has no error code for this.
         (ErrorKind::Server(ServerErrorKind::ResponseError), _)
             if error.detail().is_some_and(|detail| detail.contains("non local key")) =>

@@ -386,14 +386,15 @@ async fn only_an_empty_address_takes_a_copy_and_only_a_store_is_copied() {
     let from = &test.backend.options;
     let other = namespace(from, "other");
     let redis = test.backend.redis.as_ref().unwrap();
-    assert!(matches!(refusal(from, from).await, CopyError::TargetInUse(_)), "onto itself");
+    assert!(matches!(refusal(from, from).await, CopyError::AlreadyCopied(_)), "onto itself");
     redis.redis_cli(&["set", "{other:key_00a}:window", "x"]);
     let error = refusal(from, &other).await.to_string();
     assert!(error.contains(", namespace other is not empty: copy to an empty directory"), "{error}");
     redis.redis_cli(&["del", "{other:key_00a}:window"]);
     let to = embedded(&directory, "copy");
     copy(from, &to).await;
-    assert!(matches!(refusal(from, &to).await, CopyError::TargetInUse(_)), "a second time");
+    assert!(matches!(refusal(from, &to).await, CopyError::AlreadyCopied(_)), "a second time");
+    assert!(matches!(refusal(&to, &to).await, CopyError::AlreadyCopied(_)), "onto itself");
 
     let missing = embedded(&directory, "missing");
     for from in [&missing, &other] {

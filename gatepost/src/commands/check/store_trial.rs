@@ -35,15 +35,24 @@ fn report(check: &StoreCheck, url: &RedisUrl, replicas: u32) -> String {
         let _ = match outcome {
             OperationOutcome::Done => writeln!(text, "ok      {operation}"),
             OperationOutcome::Failed(error) => {
-                writeln!(text, "FAILED  {operation}: {}{}", error_chain(error), advice(error.kind()))
+                writeln!(text, "FAILED  {operation}: {}{}", error_chain(error), advice(error.kind(), url))
             }
-            OperationOutcome::NotTried => writeln!(text, "-       {operation}: needs an operation that failed"),
+            OperationOutcome::NotTried => Ok(()),
         };
+    }
+    let count = |expected: fn(&OperationOutcome) -> bool| {
+        check.operations.iter().filter(|(_, outcome)| expected(outcome)).count()
+    };
+    let untried = count(|outcome| matches!(outcome, OperationOutcome::NotTried));
+    if untried > 0 {
+        let _ = writeln!(text, "-       {untried} others were not tried: they need one that failed");
     }
     for setting in &check.settings {
         let _ = writeln!(text, "setting: {setting}");
     }
+    let done = count(|outcome| matches!(outcome, OperationOutcome::Done));
     let _ = match &check.removal {
+        Ok(()) if done == 0 => Ok(()),
         Ok(()) => writeln!(text, "all keys of the trial were removed"),
         Err(error) => writeln!(
             text,
@@ -52,15 +61,17 @@ fn report(check: &StoreCheck, url: &RedisUrl, replicas: u32) -> String {
             error_chain(error)
         ),
     };
-    let done = check.operations.iter().filter(|(_, outcome)| matches!(outcome, OperationOutcome::Done)).count();
     let _ = write!(text, "{done} of {} operations work", check.operations.len());
     text
 }
 
 /// Returns what to do about a failure whose message does not say it.
-fn advice(kind: StoreErrorKind) -> &'static str {
+fn advice(kind: StoreErrorKind, url: &RedisUrl) -> &'static str {
     match kind {
         StoreErrorKind::Refused => "",
+        StoreErrorKind::Unavailable if url.uses_tls() => {
+            " [is the server reachable, and not overloaded? does it speak TLS at this port?]"
+        }
         StoreErrorKind::Unavailable => " [is the server reachable, and not overloaded?]",
         StoreErrorKind::WrongStore => " [does the address lead to several servers?]",
         StoreErrorKind::Unconfirmed => " [see store.replicas and the replicas of the server]",
@@ -97,7 +108,7 @@ mod tests {
             "ok      connect",
             "FAILED  commit: store corrupt: unknown command 'XADD' [this server may lack what Gatepost needs: please \
              report it, with this report]",
-            "-       lookup: needs an operation that failed",
+            "-       1 others were not tried: they need one that failed",
             "setting: Redis has no append-only file",
             "FAILED  removing the keys of the trial, which begin with {gp:check-1: store corrupt: unknown command 'XADD'",
             "1 of 3 operations work",
