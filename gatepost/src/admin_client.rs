@@ -24,6 +24,8 @@ const FIRST_ACCESS_KEY_FILE: &str = "gatepost-data/first-access-key";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What to do if nothing responds at the address of the admin API.
 pub(crate) const ADMIN_URL_HINT: &str = "if the admin API is elsewhere, name it with --admin-url";
+/// What to do without a valid access key, on the machine of the store.
+const NEW_ACCESS_KEY_HINT: &str = "`gatepost access-key create` makes one";
 /// Time until a response begins. It is longer than the attempt that the test of a webhook waits for, and than a change
 /// waits for the gateways.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(40);
@@ -51,13 +53,22 @@ pub(crate) enum AdminError {
 pub(crate) struct AdminClient {
     url: AdminUrl,
     access_key: HeaderValue,
+    origin: AccessKeyOrigin,
     client: Client,
 }
 
-/// A problem (RFC 9457), as far as people read it.
-#[derive(Default, Deserialize)]
+/// Where an access key comes from.
+#[derive(Debug, Clone, Copy)]
+enum AccessKeyOrigin {
+    Variable,
+    FirstFile,
+}
+
+/// A problem (RFC 9457) of an admin API.
+#[derive(Deserialize)]
 struct ProblemBody {
-    title: Option<String>,
+    code: String,
+    title: String,
     detail: Option<String>,
 }
 
@@ -87,7 +98,7 @@ impl AdminClient {
     ///
     /// [`UsageError`] if there is no access key.
     pub(crate) fn new(url: AdminUrl) -> anyhow::Result<Self> {
-        let access_key = find_access_key(&url)?;
+        let (access_key, origin) = find_access_key(&url)?;
         let invalid = |_| UsageError(format!("{ACCESS_KEY_VARIABLE} is not an access key"));
         let mut access_key = HeaderValue::from_str(access_key.expose()).map_err(invalid)?;
         access_key.set_sensitive(true);
@@ -97,7 +108,7 @@ impl AdminClient {
             .connect_timeout(CONNECT_TIMEOUT)
             .user_agent(concat!("Gatepost/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { url, access_key, client })
+        Ok(Self { url, access_key, origin, client })
     }
 
     pub(crate) fn url(&self) -> &AdminUrl {
@@ -131,7 +142,7 @@ impl AdminClient {
         })?;
         let headers = response.headers().clone();
         let bytes = read_body(response).await?;
-        let body = serde_json::from_slice(&bytes).map_err(|error| AdminError::Unexpected(error.to_string()))?;
+        let body = serde_json::from_slice(&bytes).map_err(|_| self.stranger("no JSON"))?;
         Ok(ApiResponse { body, headers })
     }
 
@@ -160,14 +171,43 @@ impl AdminClient {
         if status.is_success() {
             return Ok(response);
         }
-        let problem: ProblemBody =
-            read_body(response).await.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default();
-        let detail = problem.detail.or(problem.title).unwrap_or_else(|| "the admin API refused the request".to_owned());
-        let detail = match status {
-            StatusCode::UNAUTHORIZED => format!("{detail}: set {ACCESS_KEY_VARIABLE} to an access key of {}", self.url),
+        let body = read_body(response).await.unwrap_or_default();
+        Err(self.refusal(status, serde_json::from_slice(&body).ok()))
+    }
+
+    /// Returns why a request was refused.
+    fn refusal(&self, status: StatusCode, problem: Option<ProblemBody>) -> AdminError {
+        let Some(ProblemBody { code, title, detail }) = problem else {
+            let refused = AdminError::Refused { status, detail: format!("{} does not respond as it should", self.url) };
+            return if refused.is_temporary() { refused } else { self.stranger(status.as_str()) };
+        };
+        let detail = detail.unwrap_or(title);
+        let detail = match code.as_str() {
+            "invalid-access-key" => self.wrong_access_key(&detail),
+            "invalid-client-key" => "there is no such key".to_owned(),
+            // Only a gateway says so.
+            "missing-key" | "invalid-key" => return self.stranger(status.as_str()),
             _ => detail,
         };
-        Err(AdminError::Refused { status, detail })
+        AdminError::Refused { status, detail }
+    }
+
+    /// Returns that the responses of this address are none of an admin API.
+    fn stranger(&self, response: &str) -> AdminError {
+        AdminError::Unexpected(format!("{} responds with {response}; {ADMIN_URL_HINT}", self.url))
+    }
+
+    fn wrong_access_key(&self, detail: &str) -> String {
+        let url = &self.url;
+        match self.origin {
+            AccessKeyOrigin::Variable => {
+                format!("{detail} in {ACCESS_KEY_VARIABLE}: set it to an access key of {url}")
+            }
+            AccessKeyOrigin::FirstFile => format!(
+                "{detail} in {FIRST_ACCESS_KEY_FILE}: set {ACCESS_KEY_VARIABLE} to an access key of {url}; \
+                 {NEW_ACCESS_KEY_HINT}"
+            ),
+        }
     }
 }
 
@@ -190,17 +230,18 @@ fn no_response(timeout: Duration) -> AdminError {
     AdminError::NoResponse(format!("no response within {} s", timeout.as_secs()))
 }
 
-fn find_access_key(url: &AdminUrl) -> anyhow::Result<Secret> {
+fn find_access_key(url: &AdminUrl) -> anyhow::Result<(Secret, AccessKeyOrigin)> {
     if let Some(key) = access_key_variable()? {
-        return Ok(key);
+        return Ok((key, AccessKeyOrigin::Variable));
     }
     if !url.is_loopback() {
         return Err(UsageError(format!("set {ACCESS_KEY_VARIABLE} to an access key of {url}")).into());
     }
     match private_file::read(Path::new(FIRST_ACCESS_KEY_FILE)) {
-        Ok(Some(text)) => Ok(Secret::new(text.trim().to_owned())),
+        Ok(Some(text)) => Ok((Secret::new(text.trim().to_owned()), AccessKeyOrigin::FirstFile)),
         Ok(None) => Err(UsageError(format!(
-            "set {ACCESS_KEY_VARIABLE} to an access key, or run the command where {FIRST_ACCESS_KEY_FILE} is"
+            "set {ACCESS_KEY_VARIABLE} to an access key, or run the command where {FIRST_ACCESS_KEY_FILE} is; \
+             {NEW_ACCESS_KEY_HINT}"
         ))
         .into()),
         Err(error) => {

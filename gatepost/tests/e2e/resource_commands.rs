@@ -72,7 +72,7 @@ async fn a_key_is_created_used_changed_and_revoked_without_copying_an_id() {
     let new_value = gatepost.run(&format!("key rotate {id} --overlap 1h"));
     assert_eq!((gatepost.status_with(&key).await, gatepost.status_with(&new_value).await), (200, 200));
     let revoked = gatepost.run(&format!("key revoke {id} --wait 10"));
-    assert_eq!(revoked, format!("revoked {id}; 1 of 1 gateways refuse its keys\n"));
+    assert_eq!(revoked, format!("revoked {id}; 1 of 1 gateways refuse it\n"));
     assert_eq!((gatepost.status_with(&key).await, gatepost.status_with(&new_value).await), (401, 401));
 
     gatepost.run("project create --name second --env test");
@@ -135,7 +135,7 @@ async fn refusals_say_what_to_do() {
     let upstream = MockServer::start();
     let gatepost = Fixture::start(directory.path(), &upstream).await;
     for (arguments, expected, text) in [
-        ("key get key_00unknown", 1, "(404 Not Found)"),
+        ("key get key_00unknown", 1, "there is no such key (404 Not Found)"),
         ("key get ../projects?x=1", 1, "(404 Not Found)"),
         ("key update key_00unknown", 2, "name what changes"),
         ("key update key_00unknown --rate-limit 5", 2, "100/1m"),
@@ -150,9 +150,39 @@ async fn refusals_say_what_to_do() {
     let elsewhere = tempfile::tempdir().unwrap();
     let (code, _, stderr) = outcome(&run_as_user(elsewhere.path(), &["project", "list"]));
     assert!(code == Some(2) && stderr.contains("set GATEPOST_ACCESS_KEY"), "{stderr}");
+    assert!(stderr.contains("`gatepost access-key create` makes one"), "{stderr}");
     let remote = ["project", "list", "--admin-url", "https://gatepost.example.com"];
     let (code, _, stderr) = outcome(&run_as_user(directory.path(), &remote));
     assert!(code == Some(2) && stderr.contains("set GATEPOST_ACCESS_KEY to an access key of https"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_access_key_and_a_wrong_address_are_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let upstream = MockServer::start();
+    let gatepost = Fixture::start(directory.path(), &upstream).await;
+    let run = |url: &str, key: &str| {
+        let mut command = command_of_user(directory.path(), &["project", "list"]);
+        outcome(&command.env("GATEPOST_ADMIN_URL", url).env("GATEPOST_ACCESS_KEY", key).output().unwrap())
+    };
+    let admin = &gatepost.admin_url;
+    let (code, _, stderr) = run(admin, "live_access_wrong");
+    let expected = format!("Invalid access key in GATEPOST_ACCESS_KEY: set it to an access key of {admin} (401 ");
+    assert!(code == Some(1) && stderr.contains(&expected), "{stderr}");
+
+    gatepost.run("access-key create");
+    let first = gatepost.json("access-key list")[0]["id"].as_str().unwrap().to_owned();
+    gatepost.run(&format!("access-key revoke {first}"));
+    let (code, _, stderr) = gatepost.try_run("project list");
+    let expected = "Invalid access key in gatepost-data/first-access-key: set GATEPOST_ACCESS_KEY to an access key of";
+    assert!(code == Some(1) && stderr.contains(expected), "{stderr}");
+    assert!(stderr.contains("`gatepost access-key create` makes one"), "{stderr}");
+
+    let gateway = format!("http://{}", gatepost.up.gateway.unwrap());
+    for stranger in [gateway.as_str(), upstream.url().trim_end_matches('/')] {
+        let (code, _, stderr) = run(stranger, "live_access_wrong");
+        assert!(code == Some(1) && stderr.contains("is not from an admin API of Gatepost: http://"), "{stderr}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -84,8 +84,9 @@ impl Printer {
         let response = self.client.call(request).await?;
         let counts = response.header("gatepost-propagated").filter(|_| revoked.wait.is_some());
         let propagated = counts.and_then(|counts| counts.split_once('/'));
+        let refused = if kind == "projects" { "its keys" } else { "it" };
         let propagated = propagated
-            .map(|(applied, known)| format!("; {applied} of {known} gateways refuse its keys"))
+            .map(|(applied, known)| format!("; {applied} of {known} gateways refuse {refused}"))
             .unwrap_or_default();
         output::print_line(&format!("{done} {}{propagated}", revoked.id))
     }
