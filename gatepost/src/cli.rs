@@ -39,10 +39,19 @@ pub(crate) struct Cli {
     pub(crate) options: Options,
 }
 
-/// Commands that open no store and start no server, and the options of all commands that mean nothing to them.
-const CLIENT_COMMANDS: [&str; 9] =
-    ["listen", "trigger", "project", "key", "webhook", "event", "export", "completions", "man"];
-const SERVER_OPTIONS: [&str; 6] = ["store", "listen", "tls_cert", "tls_key", "ops_listen", "upstream"];
+const STORE_OPTIONS: &[&str] = &["config", "store"];
+const CLIENT_OPTIONS: &[&str] = &["config", "admin_listen"];
+/// The options of all commands that mean something to a command. Its help shows no others. Other commands use all.
+const USED_OPTIONS: &[(&[&str], &[&str])] = &[
+    (&["demo", "completions", "man"], &[]),
+    (&["listen", "trigger", "project", "key", "webhook", "event", "export"], CLIENT_OPTIONS),
+    (&["access-key", "import", "purge", "store", "master-key", "reload", "backup", "restore"], STORE_OPTIONS),
+    (&["dashboard"], &["config", "store", "admin_listen"]),
+    (&["health"], &["config", "ops_listen"]),
+    (&["control-plane"], &["config", "store", "admin_listen", "ops_listen"]),
+    (&["deliverer"], &["config", "store", "ops_listen"]),
+    (&["gateway"], &["config", "store", "listen", "tls_cert", "tls_key", "ops_listen", "upstream"]),
+];
 
 impl Cli {
     /// Parses the arguments of the process. Ends it if they are wrong, or if they ask for help.
@@ -52,24 +61,36 @@ impl Cli {
     }
 }
 
-/// Returns the command line. The help of clients does not show options of servers, which they accept like all commands.
+/// Returns the command line. Commands accept all options of [`Options`], and show those that they use.
 pub(crate) fn command() -> clap::Command {
     let command = Cli::command();
-    let of_servers = command.get_arguments().filter(|option| SERVER_OPTIONS.contains(&option.get_id().as_str()));
-    let hidden: Vec<Arg> = of_servers.map(|option| option.clone().hide(true)).collect();
-    CLIENT_COMMANDS
-        .iter()
-        .fold(command, |command, client| command.mut_subcommand(client, |client| client.args(&hidden)))
+    let all: Vec<Arg> = command.get_arguments().cloned().collect();
+    let showing = |used: &[&str]| -> Vec<Arg> {
+        all.iter().map(|option| option.clone().hide(!used.contains(&option.get_id().as_str()))).collect()
+    };
+    let shown = USED_OPTIONS.iter().flat_map(|(names, used)| names.iter().map(move |name| (name, used)));
+    shown
+        .fold(command, |command, (name, used)| command.mut_subcommand(name, |one| one.args(showing(used))))
+        .mut_subcommand("gateway", |gateway| gateway.mut_subcommand("list", |list| list.args(showing(CLIENT_OPTIONS))))
+        .mut_subcommand("check", |check| {
+            check.args(all.iter().filter(|option| option.get_id() == "store").map(optional))
+        })
+}
+
+/// Returns the option `--store` of `check`, which needs no URL.
+fn optional(store: &Arg) -> Arg {
+    store.clone().num_args(0..=1).default_missing_value("")
 }
 
 /// Options of all commands that read the configuration.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of all commands")]
 pub(crate) struct Options {
     /// Configuration file [default: gatepost.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Store of keys and events: embedded:PATH or redis://HOST:PORT (see check --print-default)
-    #[arg(long, global = true, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
+    #[arg(long, global = true, value_name = "URL")]
     store: Option<String>,
     /// Address on which the gateway listens
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
@@ -350,16 +371,62 @@ mod tests {
         command().debug_assert();
     }
 
+    /// Returns the long options in the help of a command.
+    fn shown(path: &[&str]) -> Vec<String> {
+        let mut root = command();
+        root.build();
+        let of_path = path.iter().fold(&mut root, |command, name| command.find_subcommand_mut(name).unwrap());
+        let help = of_path.render_help().to_string();
+        let of_all = help.split_once("Options of all commands:").map_or("", |(_, options)| options);
+        let names = of_all.lines().filter_map(|line| line.trim().strip_prefix("--"));
+        names.map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect()
+    }
+
     #[test]
-    fn clients_accept_options_of_servers_without_showing_them() {
-        let mut command = command();
-        command.build();
-        let help = command.find_subcommand_mut("listen").unwrap().render_long_help().to_string();
-        assert!(help.contains("--admin-listen") && help.contains("--config"), "{help}");
-        assert!(!help.contains("--upstream") && !help.contains("--ops-listen"), "{help}");
+    fn commands_show_the_options_that_they_use() {
+        assert_eq!(shown(&["completions"]), [""; 0]);
+        for client in [&["listen"][..], &["key", "create"], &["gateway", "list"]] {
+            assert_eq!(shown(client), ["config", "admin-listen"], "{client:?}");
+        }
+        for offline in [&["backup"][..], &["access-key", "revoke"], &["store", "copy"], &["master-key", "rotate"]] {
+            assert_eq!(shown(offline), ["config", "store"], "{offline:?}");
+        }
+        assert_eq!(shown(&["deliverer"]), ["config", "store", "ops-listen"]);
+        assert_eq!(shown(&["up"]), shown(&[]));
+        assert_eq!(shown(&["up"]).len(), 8);
+    }
+
+    #[test]
+    fn a_command_shows_its_own_options_together() {
+        let mut root = command();
+        root.build();
+        let key = root.find_subcommand_mut("key").unwrap();
+        let help = key.find_subcommand_mut("create").unwrap().render_help().to_string();
+        let starts = ["\nOptions:", "  --allowed-domains ", "\nAdmin API:", "--admin-url ", "--output "];
+        let order: Vec<_> = starts.iter().map(|start| help.find(start)).collect();
+        assert!(order.is_sorted() && order.iter().all(Option::is_some), "{help}");
+    }
+
+    #[test]
+    fn commands_accept_options_that_they_do_not_show() {
         let arguments = ["gatepost", "listen", "--forward-to", "http://localhost/", "--upstream", "http://a"];
-        let matches = command.try_get_matches_from(arguments).unwrap();
+        let matches = command().try_get_matches_from(arguments).unwrap();
         let cli = Cli::from_arg_matches(&matches).unwrap();
         assert_eq!(cli.options.upstream.as_deref(), Some("http://a"));
+    }
+
+    #[test]
+    fn only_a_check_takes_a_store_without_a_url() {
+        let parse = |arguments: &[&str]| command().try_get_matches_from(arguments);
+        for (arguments, store) in [
+            (&["gatepost", "check", "--store"][..], ""),
+            (&["gatepost", "check", "--store", "redis://a"], "redis://a"),
+            (&["gatepost", "--store", "redis://a", "check"], "redis://a"),
+            (&["gatepost", "access-key", "list", "--store", "redis://a"], "redis://a"),
+        ] {
+            let cli = Cli::from_arg_matches(&parse(arguments).unwrap()).unwrap();
+            assert_eq!(cli.options.store.as_deref(), Some(store), "{arguments:?}");
+        }
+        assert!(parse(&["gatepost", "up", "--store"]).is_err());
     }
 }

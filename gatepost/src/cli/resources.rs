@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::ages::parse_age;
-use super::webhooks::AdminOptions;
+use super::webhooks::{ADMIN_API_HEADING, AdminOptions};
 
 /// Maximum number of resources that a list shows by default.
 const DEFAULT_LIST_LIMIT: u32 = 100;
@@ -16,7 +16,7 @@ pub(crate) struct ClientOptions {
     #[command(flatten)]
     pub(crate) admin: AdminOptions,
     /// Output format
-    #[arg(long, global = true, value_enum, default_value_t = ResourceOutput::Table)]
+    #[arg(long, global = true, value_enum, default_value_t = ResourceOutput::Table, help_heading = ADMIN_API_HEADING)]
     pub(crate) output: ResourceOutput,
 }
 

@@ -12,12 +12,15 @@ use super::ages::parse_age;
 use crate::admin_url::AdminUrl;
 use crate::config::ADMIN_URL_VARIABLE;
 
+/// Heading of these options in the help of each command over the admin API.
+pub(super) const ADMIN_API_HEADING: &str = "Admin API";
+
 /// Where the admin API is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AdminOptions {
     /// Admin API [default: where control_plane.listen of the configuration says]. Its access key is GATEPOST_ACCESS_KEY
     /// or, for one on this machine, that in gatepost-data/first-access-key
-    #[arg(long, global = true, value_name = "URL", env = ADMIN_URL_VARIABLE)]
+    #[arg(long, global = true, value_name = "URL", env = ADMIN_URL_VARIABLE, help_heading = ADMIN_API_HEADING)]
     pub(crate) admin_url: Option<AdminUrl>,
 }
 

@@ -104,6 +104,8 @@ fn demo_config(store: &str, upstream: SocketAddr) -> anyhow::Result<config::Conf
         value("ops.listen", usual_or_any_port(OPS_PORT).to_string()),
         value("gateway.upstream.app.servers", upstream.to_string()),
         value("webhooks.allow_private_networks", "true".to_owned()),
+        // So few that no limit of open files is worth a warning before the first line.
+        value("gateway.max_connections", "1000".to_owned()),
         value("log.filter", "warn".to_owned()),
     ]);
     Ok(config::from_overrides(&overrides)?)

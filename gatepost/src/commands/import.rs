@@ -62,7 +62,9 @@ fn print(report: &ImportReport, request: &ImportRequest, took_s: f64) -> anyhow:
         count => format!("{summary}; NOT IMPORTED: {count} unknown columns or members"),
     };
     let unknown = unknown.iter().map(|what| format!("not imported: {what}"));
+    let unlisted = refused - faults.len() as u64;
     let faults = faults.iter().map(|(number, why)| format!("row {number}: {why}"));
-    let report = [summary].into_iter().chain(unknown).chain(faults).collect::<Vec<_>>().join("\n");
+    let more = (unlisted > 0).then(|| format!("{unlisted} more rows were rejected"));
+    let report = [summary].into_iter().chain(unknown).chain(faults).chain(more).collect::<Vec<_>>().join("\n");
     output::print_line(&report).context(report)
 }

@@ -68,6 +68,8 @@ fn parse_server(text: &str, default_port: u16) -> Result<String, ParseSettingErr
         Some((host, port)) if !host.ends_with(':') => (host, port.parse::<u16>().map_err(|_| invalid())?),
         _ => (authority, default_port),
     };
-    let is_host = !host.is_empty() && !host.contains(['/', '@', ' ']);
+    // Resolvers read a number as an address: 3000 as 0.0.11.184.
+    let is_number = host.bytes().all(|byte| byte.is_ascii_digit());
+    let is_host = !is_number && !host.contains(['/', '@', ' ']);
     if is_host { Ok(format!("{host}:{port}")) } else { Err(invalid()) }
 }

@@ -26,6 +26,8 @@ fn a_command_that_cannot_work_creates_no_store() {
     for (arguments, code, parts) in [
         (&["up"][..], 2, &["no upstream is configured: use --upstream"][..]),
         (&["up", "--upstream", "ftp://a"], 1, &["write HOST:PORT; for https, add [gateway.upstream.NAME.tls]"]),
+        (&["up", "--upstream", "3000"], 1, &["\"3000\" is not HOST:PORT, such as 127.0.0.1:3000"]),
+        (&["up", "--upstream", "http://3000"], 1, &["\"http://3000\" is not HOST:PORT"]),
         (&["access-key", "create", "--project", "prj_00x"], 1, &missing),
         (&["access-key", "list"], 1, &missing),
         (&["access-key", "revoke", "ak_00x"], 1, &missing),

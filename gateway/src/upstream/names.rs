@@ -97,7 +97,10 @@ impl Names {
     fn report(&self, errors: Vec<String>) {
         let mut before = self.errors.lock();
         for error in errors.iter().filter(|error| !before.contains(error)) {
-            tracing::warn!(error, "the name of a server does not resolve, and keeps the addresses that it had");
+            tracing::warn!(
+                error,
+                "the name of a server does not resolve: it is tried again within a second, and keeps the addresses that it had, if any"
+            );
         }
         if errors.is_empty() && !before.is_empty() {
             tracing::info!(upstream = self.upstream, "the names of all servers resolve again");
