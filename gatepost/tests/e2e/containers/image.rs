@@ -61,6 +61,11 @@ async fn the_image_runs_without_privileges_and_keeps_its_state_in_a_volume() {
     assert_eq!(config["Config"]["Volumes"], json!({"/data": {}}));
     assert_eq!(config["Config"]["StopSignal"], "SIGTERM");
     assert_eq!(config["Healthcheck"]["Test"], json!(["CMD", "/usr/bin/gatepost", "health"]));
+    let documents = Path::new(&engine.podman(&["image", "mount", IMAGE])).join("usr/share/doc/gatepost");
+    for name in ["LICENSE", "THIRD-PARTY.txt"] {
+        let expected = fs::read(Path::new(ROOT).join(name)).unwrap();
+        assert!(fs::read(documents.join(name)).unwrap() == expected, "{name}");
+    }
 
     let upstream = MockServer::start();
     let up = ["--name=gatepost", "--volume=state:/data", IMAGE, "up", "--upstream", &upstream.url()];
