@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use super::{DIRECTORY, VERSION, files};
-use crate::run::{root, run};
+use crate::run::{create_empty_directory, root, run};
 
 /// The public key that users have, from the root.
 const PUBLIC_KEY: &str = "deploy/release/gatepost.pub";
@@ -23,14 +23,16 @@ impl Signer {
     pub(super) fn operator(key: &Path) -> anyhow::Result<Self> {
         check_key_files(key, &root().join(PUBLIC_KEY))?;
         let key = key.canonicalize()?;
-        let probe = root().join(DIRECTORY).join("probe");
-        std::fs::create_dir_all(root().join(DIRECTORY))?;
+        let directory = root().join(DIRECTORY).join("probe");
+        create_empty_directory(&directory)?;
+        let probe = directory.join("probe");
         std::fs::write(&probe, VERSION)?;
-        sign_file(&key, &probe)?;
-        let verified = verify_file(&root().join(PUBLIC_KEY), &probe);
-        std::fs::remove_file(signature_of(&probe))?;
-        std::fs::remove_file(probe)?;
-        verified.with_context(|| format!("{} is not the secret key of {PUBLIC_KEY}", key.display()))?;
+        let result = sign_file(&key, &probe).and_then(|()| {
+            verify_file(&root().join(PUBLIC_KEY), &probe)
+                .with_context(|| format!("{} is not the secret key of {PUBLIC_KEY}", key.display()))
+        });
+        std::fs::remove_dir_all(directory)?;
+        result?;
         Ok(Self::Operator(key))
     }
 
