@@ -58,7 +58,7 @@ const LONG_STEPS: &[Step] = &[
     Step { name: "schemathesis-whole", limit_s: 1_200, check: || schemathesis::check(Depth::Full) },
     Step { name: "fuzz-whole", limit_s: 1_200, check: || fuzz::check(Depth::Full) },
     Step { name: "request", limit_s: 1_200, check: || check_instructions(InstructionScope::All) },
-    Step { name: "kubernetes", limit_s: 1_800, check: deploy::api_server::check },
+    Step { name: "kubernetes", limit_s: 900, check: deploy::api_server::check },
     Step { name: "long", limit_s: 5_400, check: long },
     Step { name: "release", limit_s: 5_400, check: release::rehearse },
     Step { name: "bare", limit_s: 3_600, check: bare_machine::check },
