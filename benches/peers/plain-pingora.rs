@@ -2,10 +2,12 @@
 //! Gatepost.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use clap::Parser;
 use mimalloc::MiMalloc;
+use pingora::listeners::tls::TlsSettings;
 use pingora::prelude::HttpPeer;
 use pingora::proxy::{ProxyHttp, Session, http_proxy_service};
 use pingora::server::Server;
@@ -26,6 +28,12 @@ struct Options {
     /// Address of the upstream
     #[arg(long, value_name = "ADDRESS")]
     upstream: SocketAddr,
+    /// PEM file of the certificate to listen with TLS
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file of the certificate's key
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// Number of worker threads
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -46,7 +54,7 @@ impl ProxyHttp for PassThrough {
     }
 }
 
-fn main() {
+fn main() -> pingora::Result<()> {
     let options = Options::parse();
     let conf = ServerConf {
         threads: options.threads,
@@ -59,7 +67,14 @@ fn main() {
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
     let mut service = http_proxy_service(&server.configuration, PassThrough { upstream: options.upstream });
-    service.add_tcp(&options.listen.to_string());
+    let listen = options.listen.to_string();
+    match (options.tls_cert, options.tls_key) {
+        (Some(certificate), Some(key)) => {
+            let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+            service.add_tls_with_settings(&listen, None, TlsSettings::intermediate(&certificate, &key)?);
+        }
+        _ => service.add_tcp(&listen),
+    }
     server.add_service(service);
     server.run_forever();
 }

@@ -111,13 +111,14 @@ pub(crate) type StartResult = Result<Peer, (&'static str, String)>;
 type StartPeer = (&'static str, fn(&PeerConfig<'_>) -> anyhow::Result<Peer>);
 
 /// Peers that can listen with TLS.
-const TLS_PEERS: [StartPeer; 4] = [
+const TLS_PEERS: [StartPeer; 5] = [
     (nginx::PLAIN, nginx::plain),
     (haproxy::NAME, haproxy::start),
     (envoy::NAME, envoy::start),
     (caddy::NAME, caddy::start),
+    (pingora::NAME, pingora::start),
 ];
-const OTHER_PEERS: [StartPeer; 2] = [(nginx::LUA, nginx::lua), (pingora::NAME, pingora::start)];
+const OTHER_PEERS: [StartPeer; 1] = [(nginx::LUA, nginx::lua)];
 
 /// Starts every peer that is installed.
 pub(crate) fn start_all(config: &PeerConfig<'_>) -> Vec<StartResult> {

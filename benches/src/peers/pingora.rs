@@ -15,6 +15,9 @@ pub(super) fn start(config: &PeerConfig<'_>) -> anyhow::Result<Peer> {
     let mut command = Core::Proxy.command(&program.display().to_string());
     let arguments = ["--listen", &address.to_string(), "--upstream", &config.upstream.to_string(), "--threads", "1"];
     command.args(arguments);
+    if let Some(files) = config.certificate {
+        command.arg("--tls-cert").arg(&files.certificate).arg("--tls-key").arg(&files.key);
+    }
     let mut process = Process::start(command, config.directory, "pingora").context("plain Pingora")?;
     process.await_listening(address)?;
     Ok(Peer::new(NAME, KeyCheck::Absent, address, process))
