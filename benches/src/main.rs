@@ -5,6 +5,7 @@ mod deliveries;
 mod findings;
 mod gatepost;
 mod gateway_fixture;
+mod gateways;
 mod generator;
 mod instructions;
 mod load;
@@ -44,6 +45,8 @@ enum Command {
     Tls(tls::TlsOptions),
     /// Measure the gateway in all relevant situations
     Scenarios(scenarios::ScenarioOptions),
+    /// Measure what up to 100 gateways cost Redis, at rest and for each change
+    Gateways(gateways::GatewaysOptions),
     /// Measure the deliverer in all relevant situations
     Deliveries(deliveries::DeliveryOptions),
 }
@@ -57,6 +60,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Load(options) => load::run(&options).await,
         Command::Tls(options) => tls::run(&options).await,
         Command::Scenarios(options) => scenarios::run(&options).await,
+        Command::Gateways(options) => gateways::run(&options).await,
         Command::Deliveries(options) => deliveries::run(&options).await,
     }
 }

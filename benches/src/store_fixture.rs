@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use gatepost_domain::change::{Action, Topic};
 use gatepost_domain::id::{EventId, WebhookId};
 use gatepost_domain::key::Secret;
-use gatepost_domain::partition::Partition;
+use gatepost_domain::partition::{Partition, Position};
 use gatepost_domain::record::{
     Account, Actor, ApiKey, DeliverySettings, Project, Role, Status, Webhook, WebhookHealth, WebhookStatus, WebhookUrl,
 };
@@ -111,16 +111,23 @@ impl StoreFixture {
         let record = records::api_key(&self.project, &secret, |value| store.envelope().digest(value));
         let value = secret.expose().to_owned();
         let write = RecordWrite::create(record.clone());
-        let event = commit(store, Action::ApiKeyCreated, vec![write], Some(secret)).await?;
+        let (event, _) = commit(store, Action::ApiKeyCreated, vec![write], Some(secret)).await?;
         Ok(CreatedKey { record, value, event })
     }
 
     /// Changes the name of a key, which creates an event, and a fetch by every gateway that has cached it.
     pub(crate) async fn rename(&self, key: &ApiKey, name: String) -> anyhow::Result<()> {
         let old = self.read(key).await?;
-        let new = ApiKey { name, ..old.record.clone() };
-        commit(&self.store, Action::ApiKeyUpdated, vec![RecordWrite::replace(old, new)], None).await?;
+        self.rename_read(&old, name).await?;
         Ok(())
+    }
+
+    /// Changes the name of a key that was read, without reading it again, and returns it as it is now.
+    pub(crate) async fn rename_read(&self, old: &Versioned<ApiKey>, name: String) -> anyhow::Result<Versioned<ApiKey>> {
+        let record = ApiKey { name, ..old.record.clone() };
+        let writes = vec![RecordWrite::replace(old.clone(), record.clone())];
+        let (event, position) = commit(&self.store, Action::ApiKeyUpdated, writes, None).await?;
+        Ok(Versioned { record, position, event, ..old.clone() })
     }
 
     pub(crate) async fn revoke(&self, key: &ApiKey) -> anyhow::Result<()> {
@@ -130,7 +137,7 @@ impl StoreFixture {
         Ok(())
     }
 
-    async fn read(&self, key: &ApiKey) -> anyhow::Result<Versioned<ApiKey>> {
+    pub(crate) async fn read(&self, key: &ApiKey) -> anyhow::Result<Versioned<ApiKey>> {
         self.store.api_key(&key.id).await?.context("a created key is not in the store")
     }
 
@@ -174,11 +181,11 @@ async fn commit(
     action: Action,
     writes: Vec<RecordWrite>,
     secret: Option<Secret>,
-) -> anyhow::Result<EventId> {
+) -> anyhow::Result<(EventId, Position)> {
     let event = EventId::generate_in(Partition::default(), &mut os_rng());
     let change = Change { event: event.clone(), action, actor: Actor::Operator, writes, secret, stored_response: None };
     match commit_with_retries(store, &change).await? {
-        CommitOutcome::Committed(_) | CommitOutcome::AlreadyCommitted(_) => Ok(event),
+        CommitOutcome::Committed(position) | CommitOutcome::AlreadyCommitted(position) => Ok((event, position)),
         other @ (CommitOutcome::VersionConflict
         | CommitOutcome::DigestTaken
         | CommitOutcome::StreamFull
