@@ -43,7 +43,7 @@ impl CellStore {
 }
 
 impl AuditFeed<'_> {
-    /// Reads up to `limit` entries after `cursor`. Waits up to `wait` (at most 500 ms) for the first.
+    /// Reads up to `limit` entries after `cursor`. Waits up to `wait` (at most 1 s) for the first.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl AuditFeed<'_> {
         limit: u32,
         is_selected: impl Fn(ChangeSummary<'_>) -> bool,
     ) -> Result<SearchedBatch> {
-        let RawFeed { entries, cursor_check } = self.0.backend.feed_backwards(cursor, limit).await?;
+        let RawFeed { entries, cursor_check, .. } = self.0.backend.feed_backwards(cursor, limit).await?;
         let (read, oldest) = (entries.len(), entries.last().map(|entry| entry.version));
         let selected = entries.into_iter().filter_map(|entry| audit_entry::decode_selected(entry, &is_selected));
         Ok(SearchedBatch { selected: selected.collect(), read, oldest, cursor_check })

@@ -14,12 +14,12 @@ use crate::embedded::Embedded;
 use crate::error::Result;
 use crate::format::LaterFormat;
 use crate::ops::{
-    CursorCheck, DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, FirstUseOutcome,
-    Heartbeat, HeartbeatReply, IndexName, LeaseStatus, QueueStats, RawCommit, RawCommitOutcome, RawDeadLetter,
-    RawDelivery, RawDeliveryLeases, RawFanOut, RawFeed, RawFirstUseClaim, RawLookup, RawRecord, RawRecovery,
-    RawRecoveryCreation, RawRecoveryStep, RawResponseSwap, RawRunningRecovery, RawSettlement, RawUsage, RecordName,
-    RecoveryStepOutcome, RegisteredGateway, ReplayStats, RetentionPolicy, SendNowOutcome, SettlementOutcome, SortOrder,
-    SwapOutcome, TrimStats, UsageGrouping, WebhookNumbers,
+    CursorCheck, DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, FeedCursor,
+    FirstUseOutcome, Heartbeat, HeartbeatReply, IndexName, InvalidationBatch, LeaseStatus, QueueStats, RawCommit,
+    RawCommitOutcome, RawDeadLetter, RawDelivery, RawDeliveryLeases, RawFanOut, RawFeed, RawFirstUseClaim, RawLookup,
+    RawRecord, RawRecovery, RawRecoveryCreation, RawRecoveryStep, RawResponseSwap, RawRunningRecovery, RawSettlement,
+    RawUsage, RecordName, RecoveryStepOutcome, RegisteredGateway, ReplayStats, RetentionPolicy, SendNowOutcome,
+    SettlementOutcome, SortOrder, SwapOutcome, TrimStats, UsageGrouping, WebhookNumbers,
 };
 use crate::redis::Redis;
 use crate::store_header::StoreHeader;
@@ -118,6 +118,9 @@ ops! {
     /// Returns up to `limit` entries after a cursor and, atomically, the state of the entry at the cursor, compared by
     /// event id if one is given. Waits up to `wait` for the first entry.
     fn feed(cursor: Version, event: Option<EventId>, limit: u32, wait: Duration) -> RawFeed;
+    /// Returns up to `limit` entries of the invalidation stream after a cursor, or that it cannot be continued. Waits up to
+    /// `wait` for the first entry. Redis only: no other backend hands out such cursors.
+    fn invalidations(cursor: FeedCursor, limit: u32, wait: Duration) -> InvalidationBatch;
     /// Returns up to `limit` entries before a cursor, newest first, and, atomically, the state of the entry at the cursor.
     fn feed_backwards(cursor: Version, limit: u32) -> RawFeed;
     /// Registers a gateway or renews its lease. It is a write, so that it fails on a store that cannot write.

@@ -67,15 +67,15 @@ pub use error::{Result, StoreError, StoreErrorKind};
 pub use event::{Event, FanOutEvent};
 pub use format::Format;
 pub use gateway_ops::{FoundKey, Lookup};
-pub use invalidation_feed::{InvalidationBatch, InvalidationEntry, InvalidationFeed};
+pub use invalidation_feed::InvalidationFeed;
 pub use master_key_rotation::RotationOutcome;
 pub use ops::{
     CommitOutcome, CursorCheck, CursorState, DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, DisablesChecksum,
-    Disposition, DueWebhooks, FanOutOutcome, FirstUseOutcome, GatewayLabel, Heartbeat, HeartbeatReply, LeaseStatus,
-    MAX_DEAD_LETTERS, MAX_HOLD, MAX_HOLDS_TOGETHER, MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED,
-    MAX_RECOVERIES, MAX_STORED_ATTEMPTS, QueueStats, RecoveryStatus, RecoveryStepOutcome, RegisteredGateway,
-    ReplayStats, RetentionPolicy, SendNowOutcome, SettlementOutcome, SortOrder, TrimStats, UsageGrouping,
-    WebhookNumbers,
+    Disposition, DueWebhooks, FanOutOutcome, FeedCheck, FeedCursor, FeedStream, FirstUseOutcome, GatewayLabel,
+    Heartbeat, HeartbeatReply, InvalidationBatch, InvalidationEntry, LeaseStatus, MAX_DEAD_LETTERS, MAX_HOLD,
+    MAX_HOLDS_TOGETHER, MAX_LOGGED_DELIVERED, MAX_LOGGED_DROPPED, MAX_QUARANTINED, MAX_RECOVERIES, MAX_STORED_ATTEMPTS,
+    QueueStats, RecoveryStatus, RecoveryStepOutcome, RegisteredGateway, ReplayStats, RetentionPolicy, SendNowOutcome,
+    SettlementOutcome, SortOrder, TrimStats, UsageGrouping, WebhookNumbers,
 };
 pub use options::{ClockSkew, Recovery, Replicas, Replication, StoreOptions, UnsafeRedis};
 pub use queue::{DeliveryLeases, DroppedDelivery, FanOutStep, LeasedDelivery, Settlement};

@@ -1,6 +1,7 @@
 //! Operations that both backends implement, each atomic, on opaque bytes. What must happen together is one operation.
 //! Backends compare and apply; they make no policy decisions.
 
+mod gateways;
 mod queue;
 mod recovery;
 mod usage;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use gatepost_domain::change::{Action, Invalidation, Propagation};
 use gatepost_domain::digest::Digest;
-use gatepost_domain::id::{AccountId, EventId, GatewayId, KeyId};
+use gatepost_domain::id::{AccountId, EventId, KeyId};
 use gatepost_domain::partition::Position;
 use gatepost_domain::time::{Timestamp, Version};
 
@@ -18,6 +19,10 @@ use crate::format::Format;
 use crate::index::IndexEntry;
 pub(crate) use crate::index::IndexName;
 
+pub use gateways::{
+    CursorCheck, CursorState, FeedCheck, FeedCursor, FeedStream, GatewayLabel, Heartbeat, HeartbeatReply,
+    InvalidationBatch, InvalidationEntry, RegisteredGateway,
+};
 pub(crate) use queue::{
     CountedOutcome, DROP_QUEUE_BATCH, REFUSAL_INTERVAL, RawDeadLetter, RawDelivery, RawDeliveryContent, RawEvent,
     RawFanOut, RawLeasedDelivery, RawSettlement,
@@ -285,63 +290,6 @@ pub enum FirstUseOutcome {
     NotActive,
 }
 
-/// What people see of a gateway.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GatewayLabel {
-    /// Name: the host and the port that it listens on, by default.
-    pub name: String,
-    /// Release that it runs.
-    pub version: String,
-}
-
-/// A heartbeat, with which a gateway renews its lease.
-#[derive(Debug, Clone)]
-pub struct Heartbeat {
-    /// Id of the gateway.
-    pub gateway: GatewayId,
-    /// Position up to which it has applied the stream.
-    pub cursor: Version,
-    /// Event id at the cursor, if the gateway has read that entry.
-    pub cursor_event: Option<EventId>,
-    /// Lease duration: how long after this heartbeat the gateway may still serve from its cache.
-    pub valid_for: Duration,
-    /// What people see of the gateway.
-    pub label: GatewayLabel,
-}
-
-/// Reply to a heartbeat.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeartbeatReply {
-    /// State of the gateway's cursor.
-    pub cursor_check: CursorCheck,
-    /// Number of accounts.
-    pub accounts: u64,
-    /// Whether values in Gatepost's key format need a correct checksum.
-    pub checksum: gatepost_domain::key::ChecksumPolicy,
-}
-
-/// State of the entry at a cursor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CursorState {
-    /// The entry is present with the same event id, or the cursor is at the start.
-    Present,
-    /// The entry was trimmed.
-    Trimmed,
-    /// Another entry is there, or the cursor is beyond the last position: history was rewound.
-    Diverged,
-}
-
-/// Result of checking a reader's cursor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CursorCheck {
-    /// State of the entry at the cursor.
-    pub state: CursorState,
-    /// Last position of the stream.
-    pub last: Version,
-    /// Position through which entries were trimmed.
-    pub trimmed_through: Version,
-}
-
 /// Result of reading the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RawFeed {
@@ -349,23 +297,8 @@ pub(crate) struct RawFeed {
     pub cursor_check: CursorCheck,
     /// Entries after the cursor, or before it.
     pub entries: Vec<RawEntry>,
-}
-
-/// A gateway that is registered with the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RegisteredGateway {
-    /// Id of the gateway.
-    pub id: GatewayId,
-    /// Position up to which it has applied the stream.
-    pub cursor: Version,
-    /// Time at which the gateway stops serving from its cache unless it renews its lease.
-    pub lease_expires_at: Timestamp,
-    /// Latest format that it can read.
-    pub max_format: u32,
-    /// What people see of it. Gateways of 0.1.0 send nothing.
-    pub label: Option<GatewayLabel>,
-    /// Time of its last heartbeat; `None` for gateways of 0.1.0.
-    pub last_heartbeat_at: Option<Timestamp>,
+    /// The end of the stream from which gateways should read, if the entries are after the cursor.
+    pub end: FeedCursor,
 }
 
 /// Counts of acknowledged changes that a new master of Redis had lost, by outcome, in this process.

@@ -9,6 +9,7 @@ mod delivery_log;
 mod gateway_ops;
 mod header;
 mod info;
+mod invalidations;
 mod lifecycle;
 mod master_connection;
 mod queue;

@@ -3,4 +3,5 @@
 mod explore;
 mod fenced_revocation;
 mod first_use;
+mod two_streams;
 mod watermarks;

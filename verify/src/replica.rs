@@ -1,14 +1,14 @@
 //! What a verifier knows of one cell of the store, apart from the caches, which all cells share.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gatepost_domain::digest::Digest;
-use gatepost_domain::id::{EventId, GatewayId, ProjectId};
+use gatepost_domain::id::{GatewayId, ProjectId};
 use gatepost_domain::key::ChecksumPolicy;
 use gatepost_domain::partition::Cell;
 use gatepost_domain::time::{Clock, Uptime, Version};
-use gatepost_store::{CellStore, CursorCheck, CursorState, GatewayLabel};
+use gatepost_store::{CellStore, CursorState, FeedCheck, FeedCursor, FeedStream, GatewayLabel};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::lease::{Lease, Liveness};
@@ -43,15 +43,23 @@ pub(crate) struct Replica {
     pub(crate) heartbeat_due: Notify,
     position: Mutex<StreamPosition>,
     strict_checksum: AtomicBool,
+    /// Number of gateways that use the cell.
+    gateways: AtomicU32,
 }
 
 /// Position that the feed and the heartbeat share.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StreamPosition {
-    pub(crate) cursor: Version,
-    pub(crate) event: Option<EventId>,
-    /// Number of resets. A read that started before the last one is discarded.
-    pub(crate) resets: u64,
+    pub(crate) cursor: FeedCursor,
+    /// Number of times that reading did not continue at the cursor: after a reset, or in another stream. A read or a
+    /// heartbeat that started before the last one is discarded.
+    pub(crate) moves: u64,
+}
+
+impl StreamPosition {
+    fn move_to(&mut self, cursor: FeedCursor) {
+        *self = Self { cursor, moves: self.moves + 1 };
+    }
 }
 
 impl std::fmt::Debug for Replica {
@@ -84,6 +92,7 @@ impl Replica {
             claim_permits: Semaphore::new(MAX_CLAIMS),
             heartbeat_due: Notify::new(),
             position: Mutex::default(),
+            gateways: AtomicU32::new(1),
             strict_checksum: AtomicBool::new(store.checksum_at_open() == ChecksumPolicy::Strict),
             store,
         }
@@ -119,32 +128,52 @@ impl Replica {
         self.strict_checksum.load(Ordering::Acquire) && self.liveness(now) == Liveness::Live
     }
 
+    /// Returns the number of gateways that use the cell, at least 1.
+    pub(crate) fn gateways(&self) -> u32 {
+        self.gateways.load(Ordering::Relaxed).max(1)
+    }
+
+    pub(crate) fn set_gateways(&self, gateways: u32) {
+        self.gateways.store(gateways, Ordering::Relaxed);
+    }
+
     /// Locks the position of the feed.
     pub(crate) fn position(&self) -> MutexGuard<'_, StreamPosition> {
         self.position.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts over at the last position if reading cannot continue at `cursor`: the entries after it were missed or no
+    /// Starts over at the end of the stream if reading cannot continue at `cursor`: the entries after it were missed or no
     /// longer exist. Cached keys of this cell are stale from then on. Returns whether it did.
-    pub(crate) fn reset_if_lost(&self, position: &mut StreamPosition, cursor: Version, check: CursorCheck) -> bool {
+    pub(crate) fn reset_if_lost(&self, position: &mut StreamPosition, cursor: Version, check: &FeedCheck) -> bool {
         if !is_cursor_lost(cursor, check) {
             return false;
         }
-        if position.cursor > Version::ZERO {
-            let last = check.last;
-            tracing::warn!(cursor = ?position.cursor, ?last, "the stream was rewound or trimmed, cached keys are stale");
+        let end = &check.end;
+        if position.cursor.version > Version::ZERO {
+            let (cursor, last) = (position.cursor.version, end.version);
+            tracing::warn!(?cursor, ?last, "the stream was rewound or trimmed, cached keys are stale");
         }
-        *position = StreamPosition { cursor: check.last, event: None, resets: position.resets + 1 };
+        position.move_to(end.clone());
         self.lease.discard_pending();
-        self.watermarks.reset(check.last);
+        self.watermarks.reset(end.version);
         self.heartbeat_due.notify_one();
         true
+    }
+
+    /// Changes to the invalidation stream, once everything is applied that it does not have. `end` is its end at the time
+    /// of a read of the stream of changes that has been applied.
+    pub(crate) fn switch_stream(&self, position: &mut StreamPosition, end: &FeedCursor) {
+        let is_new = (position.cursor.stream, end.stream) == (FeedStream::Changes, FeedStream::Invalidations);
+        if is_new && position.cursor.version >= end.version {
+            position.move_to(end.clone());
+            self.lease.discard_pending();
+        }
     }
 }
 
 /// Returns whether reading cannot continue at `cursor`. That includes the start of a process, which has read
 /// nothing and starts at the last position.
-fn is_cursor_lost(cursor: Version, check: CursorCheck) -> bool {
-    let is_start = cursor == Version::ZERO && check.last > Version::ZERO;
+fn is_cursor_lost(cursor: Version, check: &FeedCheck) -> bool {
+    let is_start = cursor == Version::ZERO && check.end.version > Version::ZERO;
     is_start || cursor < check.trimmed_through || check.state == CursorState::Diverged
 }

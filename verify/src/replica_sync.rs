@@ -7,7 +7,9 @@ use gatepost_domain::change::Propagation;
 use gatepost_domain::time::Clock;
 use gatepost_limits::RateLimiter;
 use gatepost_runtime::{Task, error_chain, supervise_on};
-use gatepost_store::{CellStore, FirstUseOutcome, Heartbeat, InvalidationBatch, Recovery, Result, StoreErrorKind};
+use gatepost_store::{
+    CellStore, FirstUseOutcome, Heartbeat, InvalidationBatch, InvalidationEntry, Recovery, Result, StoreErrorKind,
+};
 use prometheus::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -22,11 +24,17 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// Minimum time between two heartbeats, even if a change must be acknowledged at once.
 const MIN_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(10);
 /// Maximum time that a read of the feed waits for a change.
-const FEED_WAIT: Duration = Duration::from_millis(500);
+const FEED_WAIT: Duration = Duration::from_secs(1);
 /// Maximum number of entries per read.
 const FEED_BATCH: u32 = 1000;
 /// Delay before the feed is read again after a failure.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
+/// Number of entries of a read after which the next one follows at once.
+const MAX_ENTRIES_WITHOUT_PAUSE: usize = 2;
+/// Pause after a read of many entries, for each entry beyond these, and at most for each gateway.
+const PAUSE_STEP: Duration = Duration::from_micros(500);
+/// Most pauses of this length between two reads, or heartbeats: 50 ms.
+const MAX_PAUSE_STEPS: u32 = 100;
 /// Maximum number of claims retried per round.
 const MAX_CLAIMS_PER_ROUND: usize = 100;
 
@@ -119,8 +127,11 @@ async fn run_until_stopped(mut stopped: watch::Receiver<()>, task: impl Future<O
 async fn follow_stream(replica: Arc<Replica>) {
     loop {
         let from = replica.position().clone();
-        match replica.store.invalidation_feed().read(from.cursor, from.event.clone(), FEED_BATCH, FEED_WAIT).await {
-            Ok(batch) => apply_batch(&replica, &batch, &from),
+        match replica.store.invalidation_feed().read(&from.cursor, FEED_BATCH, FEED_WAIT).await {
+            Ok(batch) => {
+                apply_batch(&replica, &batch, &from);
+                tokio::time::sleep(pause_after(batch.entries.len(), replica.gateways())).await;
+            }
             Err(error) => {
                 replica.metrics.count_store_error(&error);
                 tracing::debug!(error = %error_chain(&error), "reading the feed failed, retrying in 200 ms");
@@ -130,24 +141,39 @@ async fn follow_stream(replica: Arc<Replica>) {
     }
 }
 
-/// Raises the watermarks for the entries of a read, then moves the cursor.
+/// Returns the pause after a read with this many entries. While so many changes are made that several come at once, each
+/// read costs the store less per change if more of them come together; the more gateways there are, the more that is
+/// worth. A change that comes alone is read at once.
+fn pause_after(entries: usize, gateways: u32) -> Duration {
+    let excess = u32::try_from(entries.saturating_sub(MAX_ENTRIES_WITHOUT_PAUSE)).unwrap_or(u32::MAX);
+    PAUSE_STEP * excess.min(gateways).min(MAX_PAUSE_STEPS)
+}
+
+/// Applies the entries of a read, then moves the cursor.
 fn apply_batch(replica: &Replica, batch: &InvalidationBatch, from: &StreamPosition) {
     let mut position = replica.position();
-    if position.resets != from.resets || replica.reset_if_lost(&mut position, from.cursor, batch.cursor_check) {
+    let is_lost =
+        |position: &mut StreamPosition| replica.reset_if_lost(position, from.cursor.version, &batch.cursor_check);
+    if position.moves != from.moves || is_lost(&mut position) {
         return;
     }
-    let Some(last) = batch.entries.last() else { return };
+    apply_entries(replica, &mut position, &batch.entries);
+    replica.switch_stream(&mut position, &batch.cursor_check.end);
+}
+
+fn apply_entries(replica: &Replica, position: &mut StreamPosition, entries: &[InvalidationEntry]) {
+    let Some(last) = entries.last() else { return };
     let now = replica.clock.now();
-    for entry in &batch.entries {
+    for entry in entries {
         replica.recent_revocations.record(entry);
         replica.watermarks.raise(&entry.invalidation, entry.version);
         replica.metrics.propagation_s.observe(now.since(entry.version.timestamp()).as_secs_f64());
     }
-    position.cursor = last.version;
-    position.event.clone_from(&last.event);
-    replica.watermarks.advance_cursor(position.cursor);
-    replica.lease.confirm_through(position.cursor);
-    if batch.entries.iter().any(|entry| entry.propagation == Propagation::Fenced) {
+    position.cursor.version = last.version;
+    position.cursor.event.clone_from(&last.event);
+    replica.watermarks.advance_cursor(last.version);
+    replica.lease.confirm_through(last.version);
+    if entries.iter().any(|entry| entry.propagation == Propagation::Fenced) {
         replica.heartbeat_due.notify_one();
     }
 }
@@ -166,7 +192,7 @@ async fn send_heartbeats(replica: Arc<Replica>) {
             tracing::debug!(error = %error_chain(&error), "heartbeat failed, retrying in 500 ms");
         }
         was_live = log_liveness(&replica, was_live);
-        tokio::time::sleep(MIN_HEARTBEAT_INTERVAL).await;
+        tokio::time::sleep(MIN_HEARTBEAT_INTERVAL.max(PAUSE_STEP * replica.gateways().min(MAX_PAUSE_STEPS))).await;
     }
 }
 
@@ -175,20 +201,21 @@ async fn send_heartbeat(replica: &Replica) -> Result<()> {
     let sent = replica.clock.uptime();
     let heartbeat = Heartbeat {
         gateway: replica.gateway.clone(),
-        cursor: from.cursor,
-        cursor_event: from.event.clone(),
+        cursor: from.cursor.clone(),
         valid_for: replica.lease.valid_for(),
         label: replica.label.clone(),
     };
     let reply = replica.store.heartbeat(heartbeat).await?;
     replica.set_checksum_policy(reply.checksum);
+    replica.set_gateways(reply.gateways);
     let mut position = replica.position();
-    if position.resets != from.resets {
-        // The reply belongs to a history that was reset in the meantime.
+    if position.moves != from.moves {
+        // The reply belongs to a position that was left in the meantime.
         return Ok(());
     }
-    replica.reset_if_lost(&mut position, from.cursor, reply.cursor_check);
-    replica.lease.renew(sent, reply.cursor_check.last, position.cursor);
+    let check = &reply.cursor_check;
+    replica.reset_if_lost(&mut position, from.cursor.version, check);
+    replica.lease.renew(sent, check.end.version, position.cursor.version);
     Ok(())
 }
 
@@ -236,5 +263,18 @@ async fn retry_pending_claims(replica: &Replica) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_pause_only_while_many_changes_come_and_longer_the_more_gateways_there_are() {
+        let ms = |entries, gateways| pause_after(entries, gateways).as_secs_f64() * 1e3;
+        assert_eq!([ms(0, 100), ms(1, 100), ms(2, 100)], [0.0; 3]);
+        assert_eq!([ms(3, 100), ms(12, 100), ms(1000, 100), ms(1000, 5000)], [0.5, 5.0, 50.0, 50.0]);
+        assert_eq!([ms(12, 1), ms(1000, 1), ms(1000, 10)], [0.5, 0.5, 5.0]);
     }
 }

@@ -99,9 +99,9 @@ impl InvalidationWatermarks {
         }
     }
 
-    /// Moves the cursor. The watermarks of all changes up to `to` must have been raised before.
+    /// Moves the cursor, never back. The watermarks of all changes up to `to` must have been raised before.
     pub(crate) fn advance_cursor(&self, to: Version) {
-        self.cursor.store(to.as_u64(), Ordering::Release);
+        self.cursor.fetch_max(to.as_u64(), Ordering::AcqRel);
     }
 
     /// Starts over at `last`: everything learned before is stale.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gatepost_domain::id::GatewayId;
 use gatepost_domain::record::Role;
 use gatepost_domain::time::Version;
-use gatepost_store::{GatewayLabel, Heartbeat, os_rng};
+use gatepost_store::{FeedCursor, GatewayLabel, Heartbeat, os_rng};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, text};
@@ -13,8 +13,7 @@ use crate::fixture::{Fixture, text};
 pub(crate) async fn send_heartbeat(fixture: &Fixture, gateway: &GatewayId, name: &str, cursor: Version) {
     let heartbeat = Heartbeat {
         gateway: gateway.clone(),
-        cursor,
-        cursor_event: None,
+        cursor: FeedCursor::in_changes(cursor, None),
         valid_for: Duration::from_secs(62),
         label: GatewayLabel { name: name.to_owned(), version: "0.2.0".to_owned() },
     };

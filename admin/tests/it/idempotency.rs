@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use gatepost_domain::id::GatewayId;
 use gatepost_domain::record::Role;
-use gatepost_domain::time::Version;
 use gatepost_store::os_rng;
-use gatepost_store::{GatewayLabel, Heartbeat};
+use gatepost_store::{FeedCursor, GatewayLabel, Heartbeat};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -115,8 +114,7 @@ async fn a_repeat_of_a_request_that_was_committed_but_not_answered_gets_its_resu
     // A gateway that never applies anything, so that the request waits for it after its change was written.
     let gateway = Heartbeat {
         gateway: GatewayId::generate(&mut os_rng()),
-        cursor: Version::ZERO,
-        cursor_event: None,
+        cursor: FeedCursor::default(),
         valid_for: Duration::from_secs(600),
         label: GatewayLabel::default(),
     };

@@ -16,12 +16,12 @@ use super::errors::store_error;
 use super::meta::{read_number, set_number};
 use super::records::{read_record, read_stored};
 use super::tables::{DIGESTS, FIRST_USE, INDEX, META, RECORDS, STREAM};
-use crate::error::Result;
+use crate::error::{Result, StoreErrorKind};
 use crate::format::Format;
 use crate::index::accounts_index;
 use crate::ops::{
-    CursorCheck, CursorState, EntryPayload, FirstUseOutcome, Heartbeat, HeartbeatReply, RawFeed, RawFirstUseClaim,
-    RawLookup, RawRecord, RecordName, RegisteredGateway,
+    CursorCheck, CursorState, EntryPayload, FeedCursor, FirstUseOutcome, Heartbeat, HeartbeatReply, InvalidationBatch,
+    RawEntry, RawFeed, RawFirstUseClaim, RawLookup, RawRecord, RecordName, RegisteredGateway,
 };
 use crate::options::{CLAIM_TIMEOUT, HEARTBEAT_TIMEOUT, MAX_FEED_WAIT};
 use crate::store_header::checksum_mode;
@@ -68,6 +68,10 @@ impl Embedded {
         read_feed(&self.read()?, cursor, event.as_ref(), limit)
     }
 
+    pub(crate) async fn invalidations(&self, _: FeedCursor, _: u32, _: Duration) -> Result<InvalidationBatch> {
+        Err(StoreErrorKind::Refused.with("the embedded store has no invalidation stream"))
+    }
+
     pub(crate) async fn feed_backwards(&self, cursor: Version, limit: u32) -> Result<RawFeed> {
         let transaction = self.read()?;
         let stream = transaction.open_table(STREAM).map_err(store_error)?;
@@ -76,7 +80,7 @@ impl Embedded {
             let (version, bytes) = entry.map_err(store_error)?;
             entries.push(entries::decode(Version::from_u64(version.value()), bytes.value()));
         }
-        Ok(RawFeed { cursor_check: check_cursor(&transaction, cursor, None)?, entries })
+        Ok(raw_feed(check_cursor(&transaction, cursor, None)?, entries))
     }
 
     /// Performs a write, so that the heartbeat fails on a store that cannot write.
@@ -89,7 +93,7 @@ impl Embedded {
         .await?;
         let registered = RegisteredGateway {
             id: heartbeat.gateway.clone(),
-            cursor: heartbeat.cursor,
+            cursor: heartbeat.cursor.version,
             lease_expires_at: now.plus(heartbeat.valid_for),
             max_format: Format::LATEST.number(),
             label: Some(heartbeat.label.clone()),
@@ -198,9 +202,10 @@ fn claimable_image(
 fn heartbeat_reply(transaction: &ReadTransaction, heartbeat: &Heartbeat) -> Result<HeartbeatReply> {
     let meta = transaction.open_table(META).map_err(store_error)?;
     Ok(HeartbeatReply {
-        cursor_check: check_cursor(transaction, heartbeat.cursor, heartbeat.cursor_event.as_ref())?,
+        cursor_check: check_cursor(transaction, heartbeat.cursor.version, heartbeat.cursor.event.as_ref())?.into(),
         accounts: count_accounts(transaction)?,
         checksum: checksum_mode(read_number(&meta, "loose_checksum")? > 0),
+        gateways: 1,
     })
 }
 
@@ -211,7 +216,11 @@ fn read_feed(transaction: &ReadTransaction, cursor: Version, event: Option<&Even
         let (version, bytes) = entry.map_err(store_error)?;
         entries.push(entries::decode(Version::from_u64(version.value()), bytes.value()));
     }
-    Ok(RawFeed { cursor_check: check_cursor(transaction, cursor, event)?, entries })
+    Ok(raw_feed(check_cursor(transaction, cursor, event)?, entries))
+}
+
+fn raw_feed(cursor_check: CursorCheck, entries: Vec<RawEntry>) -> RawFeed {
+    RawFeed { cursor_check, entries, end: FeedCursor::in_changes(cursor_check.last, None) }
 }
 
 fn check_cursor(transaction: &ReadTransaction, cursor: Version, event: Option<&EventId>) -> Result<CursorCheck> {

@@ -13,14 +13,15 @@ use tokio::time::Instant;
 use crate::error::{Result, StoreErrorKind};
 use crate::index::accounts_index;
 use crate::ops::{
-    CursorCheck, CursorState, EntryPayload, FirstUseOutcome, GatewayLabel, Heartbeat, HeartbeatReply, RawEntry,
-    RawFeed, RawFirstUseClaim, RawLookup, RecordName, RegisteredGateway, Undecodable,
+    CursorCheck, EntryPayload, FeedCheck, FeedCursor, FeedStream, FirstUseOutcome, GatewayLabel, Heartbeat,
+    HeartbeatReply, RawEntry, RawFeed, RawFirstUseClaim, RawLookup, RecordName, RegisteredGateway, Undecodable,
 };
 use crate::options::{CLAIM_TIMEOUT, COMMIT_TIMEOUT, HEARTBEAT_TIMEOUT, LOOKUP_TIMEOUT, MAX_FEED_WAIT};
 use crate::record_format::{decode_invalidation, decode_record, format_version, parse_version};
 use crate::store_header::checksum_mode;
 
 use super::client::{Arguments, Redis};
+use super::invalidations::{event_text, parse_state, read_end};
 use super::master_connection::RunId;
 use super::reply::Reply;
 use super::scripts;
@@ -110,10 +111,15 @@ impl Redis {
 
     pub(crate) async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<HeartbeatReply> {
         let until = Instant::now() + HEARTBEAT_TIMEOUT;
+        let stream = match heartbeat.cursor.stream {
+            FeedStream::Changes => "changes",
+            FeedStream::Invalidations => "invalidations",
+        };
         let arguments = Arguments::default()
             .text(heartbeat.gateway.as_str())
-            .bytes(format_version(heartbeat.cursor))
-            .text(heartbeat.cursor_event.as_ref().map_or("", EventId::as_str))
+            .text(stream)
+            .bytes(format_version(heartbeat.cursor.version))
+            .text(event_text(&heartbeat.cursor))
             .ms(heartbeat.valid_for)
             .bytes(accounts_index().0)
             .text(&heartbeat.label.version)
@@ -121,10 +127,12 @@ impl Redis {
         let mut reply = self.run_script(&scripts::HEARTBEAT, HEARTBEAT_TIMEOUT, arguments).await?;
         // A master without its replicas may have been replaced: it must not renew any lease.
         self.inner.connections.confirm(&reply.run, until).await?;
+        let (state, trimmed_through) = (parse_state(&reply.next::<String>()?)?, reply.version()?);
         Ok(HeartbeatReply {
-            cursor_check: read_cursor_status(&mut reply)?,
+            cursor_check: FeedCheck { state, trimmed_through, end: read_end(&mut reply)? },
             accounts: reply.next()?,
             checksum: checksum_mode(reply.next::<u64>()? > 0),
+            gateways: reply.next()?,
         })
     }
 
@@ -190,19 +198,16 @@ pub(super) fn propagation_text(propagation: Propagation) -> &'static str {
 }
 
 fn read_cursor_status(reply: &mut Reply) -> Result<CursorCheck> {
-    let state = match reply.next::<String>()?.as_str() {
-        "present" => CursorState::Present,
-        "trimmed" => CursorState::Trimmed,
-        "foreign" => CursorState::Diverged,
-        other => return Err(StoreErrorKind::Corrupt.with(format!("unexpected cursor state {other:?}"))),
-    };
+    let state = parse_state(&reply.next::<String>()?)?;
     Ok(CursorCheck { state, last: reply.version()?, trimmed_through: reply.version()? })
 }
 
 fn read_entries(mut reply: Reply) -> Result<RawFeed> {
     let cursor_check = read_cursor_status(&mut reply)?;
     let stored_entries: Vec<StoredEntry> = reply.next()?;
-    Ok(RawFeed { cursor_check, entries: stored_entries.into_iter().map(parse_entry).collect::<Result<_>>()? })
+    let entries = stored_entries.into_iter().map(parse_entry).collect::<Result<_>>()?;
+    let end = if reply.is_empty() { FeedCursor::in_changes(cursor_check.last, None) } else { read_end(&mut reply)? };
+    Ok(RawFeed { cursor_check, entries, end })
 }
 
 fn parse_entry((id, mut fields): StoredEntry) -> Result<RawEntry> {

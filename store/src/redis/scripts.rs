@@ -41,12 +41,12 @@ pub(super) fn command_at_line(hash: &str, line: usize) -> Option<&'static str> {
 
 scripts! {
     CREATE = "", ["create"];
-    RAISE_FORMAT = " flags=allow-oom", ["common", "raise_format"];
+    RAISE_FORMAT = " flags=allow-oom", ["common", "invalidations", "raise_format"];
     SWAP_ENVELOPE = "", ["common", "swap_envelope"];
     CONFIRM = " flags=allow-oom", ["confirm"];
-    COMMIT = "", ["common", "append", "stored_responses", "account_counts", "commit"];
+    COMMIT = "", ["common", "invalidations", "append", "stored_responses", "account_counts", "commit"];
     /// Like `COMMIT`, for revocations: also runs when memory is full.
-    COMMIT_URGENT = " flags=allow-oom", ["common", "append", "stored_responses", "account_counts", "commit"];
+    COMMIT_URGENT = " flags=allow-oom", ["common", "invalidations", "append", "stored_responses", "account_counts", "commit"];
     COUNTING = " flags=allow-oom", ["common", "account_counts", "set_counting"];
     COUNT_PAGE = " flags=allow-oom", ["common", "account_counts", "count_page"];
     ACCOUNT_USAGE = " flags=no-writes", ["common", "account_counts", "account_usage"];
@@ -56,10 +56,11 @@ scripts! {
     LIST = " flags=no-writes", ["common", "list"];
     COUNT_LISTED = " flags=no-writes", ["common", "count_listed"];
     LOOKUP = " flags=no-writes", ["common", "lookup"];
-    CLAIM_FIRST_USE = " flags=allow-oom", ["common", "append", "claim_first_use"];
-    FEED = " flags=no-writes", ["common", "cursor", "feed"];
+    CLAIM_FIRST_USE = " flags=allow-oom", ["common", "invalidations", "append", "claim_first_use"];
+    FEED = " flags=no-writes", ["common", "cursor", "invalidations", "feed"];
     FEED_BACKWARDS = " flags=no-writes", ["common", "cursor", "feed_backwards"];
-    HEARTBEAT = " flags=allow-oom", ["common", "cursor", "heartbeat"];
+    HEARTBEAT = " flags=allow-oom", ["common", "cursor", "invalidations", "heartbeat"];
+    CHECK_INVALIDATIONS = " flags=no-writes", ["common", "invalidations", "check_invalidations"];
     CHECK_CURSOR = " flags=no-writes", ["common", "cursor", "check_cursor"];
     SIGN_OFF = " flags=allow-oom", ["common", "sign_off"];
     GATEWAYS = " flags=allow-oom", ["common", "gateways"];

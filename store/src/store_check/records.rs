@@ -17,7 +17,7 @@ use crate::cell_store::CellStore;
 use crate::change::{Change, RecordWrite, StoredResponse};
 use crate::error::{Result, StoreErrorKind};
 use crate::index::{access_keys_index, accounts_index, api_keys_index, projects_index, webhooks_index};
-use crate::ops::{CommitOutcome, GatewayLabel, Heartbeat, RecordName, SortOrder, UsageGrouping};
+use crate::ops::{CommitOutcome, FeedCursor, GatewayLabel, Heartbeat, RecordName, SortOrder, UsageGrouping};
 use crate::random::os_rng;
 
 /// Name of the window of a rate limit, and of a stored response.
@@ -166,7 +166,7 @@ async fn try_stream(trial: &mut Trial, cell: &CellStore) {
     let last = trial.note("feed", read).and_then(|batch| batch.entries.into_iter().next_back());
     trial.note("last_position", cell.last_position().await);
     trial.note("feed_backwards", cell.audit_feed().search_backwards(Version::MAX, 10, |_| true).await);
-    let mut cursor = (Version::ZERO, None);
+    let mut cursor = FeedCursor::default();
     if let Some(last) = last {
         // Nothing follows, so that it blocks.
         trial.note("feed", cell.audit_feed().read(last.version, 10, FEED_WAIT).await);
@@ -174,17 +174,17 @@ async fn try_stream(trial: &mut Trial, cell: &CellStore) {
             trial.note("confirm", cell.confirm(last.version, event).await);
         }
         trial.note("check_cursor", cell.check_cursor(last.version, last.event.clone()).await);
-        cursor = (last.version, last.event);
+        cursor = FeedCursor::in_changes(last.version, last.event);
     }
     let gateway = GatewayId::generate(&mut os_rng());
-    let heartbeat = Heartbeat {
-        gateway: gateway.clone(),
-        cursor: cursor.0,
-        cursor_event: cursor.1,
-        valid_for: TTL,
-        label: GatewayLabel::default(),
-    };
-    trial.note("heartbeat", cell.heartbeat(heartbeat).await);
+    let heartbeat = Heartbeat { gateway: gateway.clone(), cursor, valid_for: TTL, label: GatewayLabel::default() };
+    if let Some(reply) = trial.note("heartbeat", cell.heartbeat(heartbeat).await) {
+        let end = reply.cursor_check.end;
+        let start = FeedCursor { stream: end.stream, ..FeedCursor::default() };
+        trial.note("invalidations", cell.invalidation_feed().read(&start, 10, FEED_WAIT).await);
+        // Nothing follows, so that it blocks.
+        trial.note("invalidations", cell.invalidation_feed().read(&end, 10, FEED_WAIT).await);
+    }
     trial.note("gateways", cell.gateways().await);
     trial.note("deregister_gateway", cell.deregister_gateway(&gateway).await);
 }

@@ -3,7 +3,7 @@
 use crate::error::{Result, StoreError};
 
 /// Operations that are tried, in this order: connecting, and the operations of the backend.
-pub(super) const OPERATIONS: [&str; 60] = [
+pub(super) const OPERATIONS: [&str; 61] = [
     "connect",
     "create",
     "open",
@@ -25,6 +25,7 @@ pub(super) const OPERATIONS: [&str; 60] = [
     "feed",
     "feed_backwards",
     "heartbeat",
+    "invalidations",
     "gateways",
     "last_position",
     "confirm",

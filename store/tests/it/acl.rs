@@ -7,9 +7,8 @@ use std::time::Duration;
 use gatepost_domain::change::Action;
 use gatepost_domain::id::{GatewayId, KeyId};
 use gatepost_domain::partition::Partition;
-use gatepost_domain::time::Version;
 use gatepost_runtime::error_chain;
-use gatepost_store::{GatewayLabel, Heartbeat};
+use gatepost_store::{FeedCursor, GatewayLabel, Heartbeat};
 use gatepost_store::{RecordWrite, Replicas, Store, StoreErrorKind, StoreOptions, StoreUrl, os_rng};
 use gatepost_test_support::{RedisCluster, RedisServer, SentinelSet};
 
@@ -109,9 +108,8 @@ impl StoreOp {
             }
             StoreOp::Heartbeat => {
                 let (gateway, refuses_within) = (GatewayId::generate(&mut os_rng()), Duration::from_secs(60));
-                let cursor = Version::ZERO;
                 let label = GatewayLabel::default();
-                let heartbeat = Heartbeat { gateway, cursor, cursor_event: None, valid_for: refuses_within, label };
+                let heartbeat = Heartbeat { gateway, cursor: FeedCursor::default(), valid_for: refuses_within, label };
                 store.heartbeat(heartbeat).await.map(drop)
             }
             StoreOp::List => store.accounts("", 10).await.map(drop),

@@ -8,7 +8,7 @@ use gatepost_domain::record::{UserSecret, Webhook, WebhookUrl};
 use gatepost_domain::time::Version;
 use gatepost_runtime::error_chain;
 use gatepost_store::{CellStore, Format, RecordWrite, Store, StoreErrorKind, UpgradeError, Versioned, os_rng};
-use gatepost_store::{GatewayLabel, Heartbeat};
+use gatepost_store::{FeedCursor, GatewayLabel, Heartbeat};
 
 use crate::fixture::{Fixture, TestBackend, commit};
 
@@ -150,8 +150,7 @@ async fn upgrade_is_refused_while_old_gateways_run() {
     let test = backend.fixture().await;
     let heartbeat = Heartbeat {
         gateway: GatewayId::generate(&mut os_rng()),
-        cursor: Version::ZERO,
-        cursor_event: None,
+        cursor: FeedCursor::default(),
         valid_for: Duration::from_secs(60),
         label: GatewayLabel::default(),
     };

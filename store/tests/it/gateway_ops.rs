@@ -11,7 +11,7 @@ use gatepost_domain::partition::Partition;
 use gatepost_domain::record::{ApiKey, KeyDigest, Project, Status};
 use gatepost_domain::time::Version;
 use gatepost_store::{CellStore, ChangeSummary, FoundKey, RecordWrite, Store, StoreErrorKind, os_rng};
-use gatepost_store::{CursorState, FirstUseOutcome, GatewayLabel, Heartbeat};
+use gatepost_store::{CursorState, FeedCursor, FirstUseOutcome, GatewayLabel, Heartbeat};
 
 use crate::fixture::{Fixture, TestBackend, account, commit, renamed};
 
@@ -232,10 +232,14 @@ pub(crate) async fn a_heartbeat_returns_position_and_cursor_state(backend: TestB
         let (store, gateway) = (test.store.clone(), gateway.clone());
         let valid_for = Duration::from_secs(62);
         let label = GatewayLabel::default();
-        async move { store.heartbeat(Heartbeat { gateway, cursor, cursor_event, valid_for, label }).await.unwrap() }
+        let cursor = FeedCursor::in_changes(cursor, cursor_event);
+        async move { store.heartbeat(Heartbeat { gateway, cursor, valid_for, label }).await.unwrap() }
     };
     let reply = heartbeat(last.version, last.event.clone()).await;
-    assert_eq!((reply.cursor_check.last, reply.cursor_check.state), (key.position.version, CursorState::Present));
+    assert_eq!(
+        (reply.cursor_check.end.version, reply.cursor_check.state),
+        (key.position.version, CursorState::Present)
+    );
     assert_eq!((reply.cursor_check.trimmed_through, reply.accounts), (Version::ZERO, 1));
     assert_eq!(heartbeat(Version::ZERO, None).await.cursor_check.state, CursorState::Present);
     assert_eq!(heartbeat(last.version, entries[0].event.clone()).await.cursor_check.state, CursorState::Diverged);
@@ -253,8 +257,7 @@ pub(crate) async fn gateways_are_listed_until_sign_off_or_lease_expiry(backend: 
     for gateway in &ids {
         let heartbeat = Heartbeat {
             gateway: gateway.clone(),
-            cursor: Version::ZERO,
-            cursor_event: None,
+            cursor: FeedCursor::default(),
             valid_for: Duration::from_secs(62),
             label: GatewayLabel { name: format!("{gateway} a:8080"), version: "0.2.0".to_owned() },
         };
@@ -289,12 +292,12 @@ pub(crate) async fn a_diverged_or_trimmed_cursor_is_reported(backend: TestBacken
     let entries = test.store.audit_feed().read(Version::ZERO, 100, NO_WAIT).await.unwrap().entries;
     let (ms, sequence) = key.position.version.parts();
     let beyond = Version::from_parts(ms + 10, sequence);
-    let batch = test.store.invalidation_feed().read(beyond, None, 10, NO_WAIT).await.unwrap();
+    let batch = test.store.invalidation_feed().read(&FeedCursor::in_changes(beyond, None), 10, NO_WAIT).await.unwrap();
     let (after, cursor) = (batch.entries, batch.cursor_check);
-    assert_eq!((after.len(), cursor.state, cursor.last), (0, CursorState::Diverged, key.position.version));
+    assert_eq!((after.len(), cursor.state, cursor.end.version), (0, CursorState::Diverged, key.position.version));
     let other = EventId::generate_in(Partition::default(), &mut os_rng());
-    let batch =
-        test.store.invalidation_feed().read(entries[0].version, Some(other.clone()), 10, NO_WAIT).await.unwrap();
+    let another = FeedCursor::in_changes(entries[0].version, Some(other.clone()));
+    let batch = test.store.invalidation_feed().read(&another, 10, NO_WAIT).await.unwrap();
     assert_eq!(batch.cursor_check.state, CursorState::Diverged);
     assert_eq!(test.store.confirm(key.position.version, &other).await.unwrap().state, CursorState::Diverged);
     assert_eq!(test.store.confirm(key.position.version, &key.event).await.unwrap().state, CursorState::Present);
@@ -302,7 +305,8 @@ pub(crate) async fn a_diverged_or_trimmed_cursor_is_reported(backend: TestBacken
     test.fan_out(&webhook).await;
     test.store.trim(crate::trim::rule(1)).await.unwrap();
     let feed = test.store.invalidation_feed();
-    let batch = feed.read(entries[0].version, entries[0].event.clone(), 10, NO_WAIT).await.unwrap();
+    let first = FeedCursor::in_changes(entries[0].version, entries[0].event.clone());
+    let batch = feed.read(&first, 10, NO_WAIT).await.unwrap();
     assert_eq!((batch.entries.len(), batch.cursor_check.state), (1, CursorState::Trimmed));
     assert_eq!(test.store.confirm(entries[0].version, &other).await.unwrap().state, CursorState::Trimmed);
 }

@@ -9,6 +9,7 @@ mod failover;
 mod fixture;
 mod format;
 mod gateway_ops;
+mod invalidations;
 mod queue;
 mod rate_limits;
 mod records;

@@ -15,8 +15,8 @@ use gatepost_runtime::error_chain;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
     CellStore, Change, CommitOutcome, CopyError, CopyProgress, CopyReport, CopyStart, DeliveryKind,
-    DeliveryLeaseRequest, Disposition, DroppedDelivery, FirstUseOutcome, GatewayLabel, Heartbeat, RecordWrite, Store,
-    StoreErrorKind, StoreOptions, StoreUrl, StoredResponse, UsageGrouping, copy_store, os_rng,
+    DeliveryLeaseRequest, Disposition, DroppedDelivery, FeedCursor, FirstUseOutcome, GatewayLabel, Heartbeat,
+    RecordWrite, Store, StoreErrorKind, StoreOptions, StoreUrl, StoredResponse, UsageGrouping, copy_store, os_rng,
 };
 use gatepost_test_support::{RedisCluster, RedisServer, SentinelSet};
 use tempfile::TempDir;
@@ -130,7 +130,10 @@ impl FullStore {
             format!("{:?}", store.account_usage(account).await.unwrap()),
             format!("{:?}", store.lookup(&self.used.0).await.unwrap()),
             format!("{:?}", store.audit_feed().read(Version::ZERO, 1000, Duration::ZERO).await.unwrap()),
-            format!("{:?}", store.invalidation_feed().read(Version::ZERO, None, 1000, Duration::ZERO).await.unwrap()),
+            format!(
+                "{:?}",
+                store.invalidation_feed().read(&FeedCursor::default(), 1000, Duration::ZERO).await.unwrap().entries
+            ),
             format!("{:?}", store.fan_out_cursor().await.unwrap()),
             format!("{:?}", store.deliveries(webhook, &DeliveryKind::ALL, None, 100).await.unwrap()),
             format!("{:?}", store.dead_letters(webhook, None, 100).await.unwrap()),
@@ -355,8 +358,7 @@ async fn a_store_in_use_is_not_copied() {
     let gateway = GatewayId::generate(&mut os_rng());
     let heartbeat = Heartbeat {
         gateway: gateway.clone(),
-        cursor: Version::ZERO,
-        cursor_event: None,
+        cursor: FeedCursor::default(),
         valid_for: Duration::from_secs(60),
         label: GatewayLabel { name: "edge-1:8080".to_owned(), version: "0.1.0".to_owned() },
     };

@@ -14,7 +14,9 @@ use gatepost_domain::time::{Clock, Version};
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
-use gatepost_store::{CellStore, Change, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl, os_rng};
+use gatepost_store::{
+    CellStore, Change, Format, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl, os_rng,
+};
 use gatepost_test_support::{RedisServer, records};
 use gatepost_verify::{ReplicaSync, Source, Verdict, Verifier, VerifyOptions};
 use prometheus::Registry;
@@ -77,6 +79,22 @@ impl Fixture {
         options: VerifyOptions,
     ) -> Self {
         let store_options = store_options(port, replicas, Arc::clone(&clock));
+        Self::start_with(redis, store_options, clock, options).await
+    }
+
+    /// Starts a fixture on a store of an earlier format.
+    pub(crate) async fn start_in(format: Format) -> Self {
+        let (redis, clock) = (RedisServer::start(), Arc::new(SystemClock));
+        let store_options = store_options(redis.port(), Replicas::NONE, clock.clone());
+        Self::start_with(redis, StoreOptions { write_format: format, ..store_options }, clock, options()).await
+    }
+
+    async fn start_with(
+        redis: RedisServer,
+        store_options: StoreOptions,
+        clock: Arc<dyn Clock>,
+        options: VerifyOptions,
+    ) -> Self {
         let master = MasterKey::generate(&mut os_rng());
         let store = Store::open_or_create(&store_options, &master).await.unwrap().single_cell().clone();
         let project = project(&store).await;

@@ -6,6 +6,7 @@ mod cache_outage_table;
 mod cells;
 mod fixture;
 mod limits;
+mod two_streams;
 mod wrong_keys;
 
 use std::time::Duration;

@@ -20,9 +20,10 @@ type KeyName = (&'static str, KeyUse, &'static str);
 
 /// Names of the keys with the hash tag of the store, as in `common.lua`. A name that ends with a colon is followed by
 /// another one.
-const RECORD_KEYS: [KeyName; 44] = [
+const RECORD_KEYS: [KeyName; 45] = [
     ("meta", Read, ""),
     ("stream", Read, ""),
+    ("invalidations", LeftOut, "gateways start at its end"),
     ("sealed", Read, ""),
     ("sealed-ages", Derived, "sealed"),
     ("gateways", LeftOut, "gateways register again"),

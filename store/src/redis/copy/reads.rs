@@ -14,10 +14,10 @@ use crate::redis::Redis;
 
 /// Keys that are read at the same time.
 const CONCURRENT_READS: usize = 64;
-/// Fields of the meta hash besides the numbers: the header, the number of waiting deliveries, which is counted, and the
-/// mark of a copy.
-const OTHER_META_FIELDS: [&str; 8] =
-    ["id", "envelope", "store_id", "sealed_envelope", "format", "min_reader", "deliveries", "copy"];
+/// Fields of the meta hash besides the numbers: the header, the number of waiting deliveries, which is counted, the end of
+/// the invalidation stream, which is not copied, and the mark of a copy.
+const OTHER_META_FIELDS: [&str; 9] =
+    ["id", "envelope", "store_id", "sealed_envelope", "format", "min_reader", "deliveries", "invalidated", "copy"];
 
 /// A stream entry as Redis returns it: id and fields.
 type StreamRow = (String, Vec<(String, Vec<u8>)>);

@@ -84,6 +84,9 @@ if max_undelivered ~= '' and meta_number('entries') - meta_number('fanned') >= t
   return {'stream-full'}
 end
 
+-- The record's third line is the time until which it is usable, see record_format.rs.
+local usable_until_ms = string.match(writes[1][3], '^[^\n]*\n[^\n]*\n(%d+)\n')
+payload.status = usable_until_ms and (usable_until_ms == '0' and '0' or '1') or ''
 local now = now_ms()
 local version = append(now, event, payload)
 for _, write in ipairs(writes) do

@@ -8,9 +8,10 @@ local META = KEYS[1]
 local PREFIX = string.sub(META, 1, -5)
 
 -- meta hash: id, envelope (in the first format; later formats use store_id and sealed_envelope, and have decoys in
---   these), format, min_reader, last, trimmed, fan-out, entries, fanned, deliveries, made, dead-dropped,
+--   these), format, min_reader, last, invalidated, trimmed, fan-out, entries, fanned, deliveries, made, dead-dropped,
 --   loose-checksum, counted, queue-clock, queue-clock-ahead
 local STREAM = PREFIX .. 'stream'             -- stream of changes, ids `ms-sequence`
+local INVALIDATIONS = PREFIX .. 'invalidations' -- stream of what they invalidate, same ids; from format 2 on
 local SEALED = PREFIX .. 'sealed'             -- hash: event -> sealed secret
 local SEALED_AGES = PREFIX .. 'sealed-ages'   -- sorted set: event by ms
 local GATEWAYS = PREFIX .. 'gateways'         -- hash: gateway -> 'cursor lease_expires_ms'
@@ -54,7 +55,7 @@ local function failures_key(webhook) return PREFIX .. 'failures:' .. webhook end
                                               --   2xx, ms of the first, of the refusal last counted, of the first hold
 local function hold_field(webhook) return webhook .. ' hold' end
 
-local header = redis.call('HMGET', META, 'store_id', 'id', 'min_reader', 'queue-clock', 'queue-clock-ahead')
+local header = redis.call('HMGET', META, 'store_id', 'id', 'min_reader', 'queue-clock', 'queue-clock-ahead', 'format')
 if (header[1] or header[2]) ~= ARGV[1] then
   return {'wrong-store'}
 end

@@ -6,5 +6,7 @@ if redis.call('HGET', KEYS[1], 'copy') ~= ARGV[1] then
   return 0
 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+-- The invalidation stream begins at the end of the copied stream of changes.
+redis.call('HSET', KEYS[1], 'invalidated', (redis.call('HGET', KEYS[1], 'last') or '0-0') .. ' ')
 redis.call('HDEL', KEYS[1], 'copy')
 return 1

@@ -12,5 +12,9 @@ local field = redis.call('HGET', META, 'sealed_envelope') and 'sealed_envelope' 
 if redis.call('HGET', META, field) ~= read then
   return {'ok', 0}
 end
+if not has_invalidations() then
+  -- The invalidation stream begins here. Readers switch to it when they have read the stream of changes through here.
+  fields[#fields + 1], fields[#fields + 2] = 'invalidated', meta_position('last') .. ' '
+end
 redis.call('HSET', META, unpack(fields))
 return {'ok', 1}
