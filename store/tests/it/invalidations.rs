@@ -54,7 +54,7 @@ async fn the_stream_has_the_changes_that_invalidate_something_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_that_misses_an_entry_is_told() {
+async fn a_missed_entry_is_reported_to_the_reader() {
     let test = TestBackend::redis().fixture().await;
     test.key().await;
     let end = read(&test, &start()).await.cursor_check.end;

@@ -64,7 +64,7 @@ struct Store {
     end: Option<u8>,
 }
 
-/// What a gateway has read or was told, which arrives later.
+/// Result of a read or a heartbeat, which arrives later.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Reply {
     moves: u8,
