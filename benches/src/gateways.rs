@@ -13,7 +13,8 @@ use tempfile::TempDir;
 
 use crate::findings::Findings;
 use crate::gatepost::{GatepostProcess, StartOptions};
-use crate::machine::{self, Core};
+use crate::machine::Core;
+use crate::redis_meter::RedisReading;
 use crate::report::{self, NoiseMonitor, Table};
 use crate::statistics::{Ratio, median};
 use crate::store_fixture::StoreFixture;
@@ -105,32 +106,32 @@ async fn measure(program: Option<&Path>, format: Format, count: usize, plan: Pla
     let _gateways = start_gateways(&fixture, program, count, &directory)?;
     await_gateways(&fixture, count).await?;
 
-    let redis = RedisMeter { fixture: &fixture, pid: fixture.redis_pid()? };
-    let before = redis.read()?;
+    let read = || RedisReading::of(&fixture.redis);
+    let before = read()?;
     tokio::time::sleep(plan.idle).await;
-    let idle_core = redis.read()?.cpu_s_since(before) / plan.idle.as_secs_f64();
+    let idle_core = read()?.cpu_s_since(before) / plan.idle.as_secs_f64();
 
-    let (before, started_at) = (redis.read()?, tokio::time::Instant::now());
+    let (before, started_at) = (read()?, tokio::time::Instant::now());
     for number in 0..plan.single_changes {
         let key = &mut keys[number % CONCURRENT_CHANGES];
         *key = fixture.rename_read(key, format!("single {number}")).await?;
         tokio::time::sleep(SINGLE_INTERVAL).await;
     }
     let idle_s = idle_core * started_at.elapsed().as_secs_f64();
-    let single_us = (redis.read()?.cpu_s_since(before) - idle_s) * 1e6 / plan.single_changes as f64;
+    let single_us = (read()?.cpu_s_since(before) - idle_s) * 1e6 / plan.single_changes as f64;
 
-    let (before, started_at) = (redis.read()?, tokio::time::Instant::now());
+    let (before, started_at) = (read()?, tokio::time::Instant::now());
     let changes_each = plan.batched_changes / CONCURRENT_CHANGES;
     try_join_all(keys.into_iter().map(|key| rename_often(&fixture, key, changes_each))).await?;
     let changes_s = started_at.elapsed().as_secs_f64();
     await_gateways(&fixture, count).await?;
-    let (after, idle_s) = (redis.read()?, idle_core * started_at.elapsed().as_secs_f64());
+    let (after, idle_s) = (read()?, idle_core * started_at.elapsed().as_secs_f64());
     let changes = plan.batched_changes as f64;
     Ok(Measured {
         idle_core,
         single_us,
         batched_us: (after.cpu_s_since(before) - idle_s) * 1e6 / changes,
-        batched_bytes: (after.sent_bytes - before.sent_bytes) / changes,
+        batched_bytes: after.sent_bytes_since(before) / changes,
         rate: changes / changes_s,
     })
 }
@@ -173,32 +174,6 @@ async fn rename_often(fixture: &StoreFixture, mut key: Versioned<ApiKey>, change
         key = fixture.rename_read(&key, format!("batched {number}")).await?;
     }
     Ok(())
-}
-
-struct RedisMeter<'a> {
-    fixture: &'a StoreFixture,
-    pid: u32,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct RedisReading {
-    cpu: Duration,
-    sent_bytes: f64,
-}
-
-impl RedisMeter<'_> {
-    fn read(&self) -> anyhow::Result<RedisReading> {
-        let info = self.fixture.redis.redis_cli(&["info", "stats"]);
-        let line = info.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:"));
-        let sent_bytes = line.unwrap_or_default().trim().parse()?;
-        Ok(RedisReading { cpu: machine::process_cpu_time(self.pid), sent_bytes })
-    }
-}
-
-impl RedisReading {
-    fn cpu_s_since(self, earlier: Self) -> f64 {
-        (self.cpu - earlier.cpu).as_secs_f64()
-    }
 }
 
 impl Contender {

@@ -13,6 +13,7 @@ mod machine;
 mod peers;
 mod plot;
 mod process;
+mod redis_meter;
 mod report;
 mod rounds;
 mod scenarios;
@@ -21,6 +22,7 @@ mod store_fixture;
 mod tls;
 mod tls_fixture;
 mod upstream;
+mod usage;
 
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
@@ -47,6 +49,8 @@ enum Command {
     Scenarios(scenarios::ScenarioOptions),
     /// Measure what up to 100 gateways cost Redis, at rest and for each change
     Gateways(gateways::GatewaysOptions),
+    /// Measure what counting the uses of keys costs Redis
+    Usage(usage::UsageOptions),
     /// Measure the deliverer in all relevant situations
     Deliveries(deliveries::DeliveryOptions),
 }
@@ -61,6 +65,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Tls(options) => tls::run(&options).await,
         Command::Scenarios(options) => scenarios::run(&options).await,
         Command::Gateways(options) => gateways::run(&options).await,
+        Command::Usage(options) => usage::run(&options).await,
         Command::Deliveries(options) => deliveries::run(&options).await,
     }
 }

@@ -14,8 +14,8 @@ use gatepost_domain::record::{
 use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    CellStore, Change, Format, MasterKey, RecordWrite, Replicas, Store, StoreErrorKind, StoreOptions, StoreUrl,
-    Versioned, os_rng,
+    CellStore, Change, ClockSkew, Format, MasterKey, RecordWrite, Replicas, Store, StoreErrorKind, StoreOptions,
+    StoreUrl, Versioned, os_rng,
 };
 use gatepost_test_support::{RedisServer, records};
 use rand::Rng as _;
@@ -35,6 +35,8 @@ pub(crate) struct StoreFixture {
     pub(crate) redis: RedisServer,
     pub(crate) store: CellStore,
     pub(crate) project: Project,
+    /// Moves the clock of the store.
+    pub(crate) clock_skew: ClockSkew,
     account: Account,
 }
 
@@ -56,12 +58,13 @@ impl StoreFixture {
     /// Starts a Redis and creates a store in a format.
     pub(crate) async fn start_in(format: Format) -> anyhow::Result<Self> {
         let redis = RedisServer::start();
-        let store = open_store(&redis, Replicas::NONE, format).await?;
+        let clock_skew = ClockSkew::default();
+        let store = open_store(&redis, Replicas::NONE, format, &clock_skew).await?;
         let account = records::account("bench");
         let project = records::project(&account.id);
         commit(&store, Action::AccountCreated, vec![RecordWrite::create(account.clone())], None).await?;
         commit(&store, Action::ProjectCreated, vec![RecordWrite::create(project.clone())], None).await?;
-        Ok(Self { redis, store, project, account })
+        Ok(Self { redis, store, project, clock_skew, account })
     }
 
     /// Pins Redis to the core of the load, where it does not disturb the proxy.
@@ -102,7 +105,7 @@ impl StoreFixture {
 
     /// Opens the same store again, with changes that wait for replicas.
     pub(crate) async fn open_store(&self, replicas: Replicas) -> anyhow::Result<CellStore> {
-        open_store(&self.redis, replicas, Format::LATEST).await
+        open_store(&self.redis, replicas, Format::LATEST, &self.clock_skew).await
     }
 
     /// Creates a key through another instance of the store.
@@ -168,10 +171,21 @@ impl StoreFixture {
     }
 }
 
-async fn open_store(redis: &RedisServer, replicas: Replicas, format: Format) -> anyhow::Result<CellStore> {
+async fn open_store(
+    redis: &RedisServer,
+    replicas: Replicas,
+    format: Format,
+    clock_skew: &ClockSkew,
+) -> anyhow::Result<CellStore> {
     let url = StoreUrl::parse(&redis.url()).map_err(|error| anyhow::anyhow!("{error}"))?;
     let defaults = StoreOptions::new(url, Arc::new(SystemClock));
-    let options = StoreOptions { replicas, write_format: format, max_fan_out_backlog: MAX_ENTRIES, ..defaults };
+    let options = StoreOptions {
+        replicas,
+        write_format: format,
+        max_fan_out_backlog: MAX_ENTRIES,
+        clock_skew: clock_skew.clone(),
+        ..defaults
+    };
     let master = MasterKey::parse(MASTER_KEY).map_err(|error| anyhow::anyhow!("{error}"))?;
     Ok(Store::open_or_create(&options, &master).await?.single_cell().clone())
 }

@@ -15,7 +15,7 @@ use crate::context::DelivererContext;
 use crate::fair_scheduler::FairScheduler;
 use crate::metrics::Metrics;
 use crate::options::{DelivererOptions, STOP_GRACE};
-use crate::{dispatcher, fan_out, housekeeping, recoveries};
+use crate::{dispatcher, fan_out, housekeeping, recoveries, usage_roll_up};
 use gatepost_webhook_client::SsrfGuard;
 use gatepost_webhook_client::{LoadCertificatesError, Sender};
 
@@ -65,10 +65,12 @@ impl Deliverer {
             stopped,
         });
         let mut tasks = JoinSet::new();
-        let [fan_out_context, dispatcher_context, recovery_context] = std::array::from_fn(|_| Arc::clone(&context));
+        let [fan_out_context, dispatcher_context, recovery_context, roll_up_context] =
+            std::array::from_fn(|_| Arc::clone(&context));
         supervise_on(&mut tasks, Task::FanOut, move || fan_out::run(Arc::clone(&fan_out_context)));
         supervise_on(&mut tasks, Task::Dispatcher, move || dispatcher::run(Arc::clone(&dispatcher_context)));
         supervise_on(&mut tasks, Task::WebhookRecovery, move || recoveries::run(Arc::clone(&recovery_context)));
+        supervise_on(&mut tasks, Task::UsageRollUp, move || usage_roll_up::run(Arc::clone(&roll_up_context)));
         supervise_on(&mut tasks, Task::Housekeeping, move || housekeeping::run(Arc::clone(&context)));
         Ok(Self { stop, tasks, scheduler })
     }

@@ -19,6 +19,7 @@ mod receiver;
 mod receiver_health;
 mod recoveries;
 mod send_limits;
+mod usage_roll_up;
 mod webhook_leases;
 
 pub use deliverer::Deliverer;

@@ -41,12 +41,42 @@ impl Partition {
         Self(byte[0])
     }
 
+    /// Returns the group that contains this partition.
+    pub fn group(self) -> PartitionGroup {
+        PartitionGroup(self.0 % PartitionGroup::COUNT)
+    }
+
     pub(crate) fn of_hash(hash: &[u8; 32]) -> Self {
         Self(hash[31])
     }
 
     pub(crate) fn push_to(self, text: &mut String) {
         base62::push_number(text, u64::from(self.0), DIGITS as u32);
+    }
+}
+
+/// One of four groups of partitions, which no [`Layout`] of two or four cells divides. Usage of a project's keys is stored
+/// by group, so that the servers of a cluster can share that of a large project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionGroup(u8);
+
+impl PartitionGroup {
+    /// Number of groups. Each adds to the cost of small reports and flushes.
+    pub const COUNT: u8 = 4;
+
+    /// Returns all groups.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..Self::COUNT).map(Self)
+    }
+
+    /// Returns the group with a number below [`PartitionGroup::COUNT`].
+    pub fn new(number: u8) -> Option<Self> {
+        (number < Self::COUNT).then_some(Self(number))
+    }
+
+    /// Returns the number.
+    pub fn number(self) -> u8 {
+        self.0
     }
 }
 
@@ -110,6 +140,8 @@ impl Position {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -124,6 +156,20 @@ mod tests {
             assert_eq!(Partition::of_id(&format!("{id}0123456789abcdefghijkl")), partition);
             assert_eq!(partition, Partition(number));
         }
+    }
+
+    #[test]
+    fn partitions_of_a_group_are_in_one_cell() {
+        for cells in [1, 2, 4] {
+            let layout = Layout::new(NonZeroU8::new(cells).unwrap());
+            for group in PartitionGroup::all() {
+                let members = (0..=u8::MAX).map(Partition).filter(|partition| partition.group() == group);
+                let cells: HashSet<Cell> = members.map(|partition| layout.cell(partition)).collect();
+                assert_eq!(cells.len(), 1, "{group:?}");
+            }
+        }
+        assert_eq!(PartitionGroup::new(PartitionGroup::COUNT), None);
+        assert_eq!(PartitionGroup::all().map(PartitionGroup::number).collect::<Vec<_>>(), [0, 1, 2, 3]);
     }
 
     #[test]

@@ -34,7 +34,7 @@ use gatepost_limits::OutagePolicy;
 use gatepost_ops::OpsOptions;
 use gatepost_runtime::plain_words;
 use gatepost_store::options::DEFAULT_MAX_ENTRIES;
-use gatepost_store::{AccountLimits, StoreUrl};
+use gatepost_store::{AccountLimits, StoreUrl, UsageRetention};
 use gatepost_webhook_client::PrivateNetworks;
 
 use environment::Environment;
@@ -68,6 +68,7 @@ pub(crate) struct Config {
     pub(crate) dashboard: Option<DashboardConfig>,
     pub(crate) ops: OpsOptions,
     pub(crate) retention: Retention,
+    pub(crate) usage_retention: UsageRetention,
     pub(crate) webhooks: WebhooksConfig,
     pub(crate) outage_policy: OutagePolicy,
     pub(crate) log: LogConfig,
@@ -228,6 +229,7 @@ fn read_config(mut root: Section<'_>, files: ReadFile<'_>) -> Config {
         dashboard: read_dashboard(root.section("dashboard")),
         ops: read_ops(ops),
         retention: read_retention(root.section("events")),
+        usage_retention: read_usage_retention(root.section("usage")),
         webhooks: read_webhooks(root.section("webhooks")),
         outage_policy: read_outage_policy(root.section("rate_limits")),
         log: log::read(root.section("log")),
@@ -305,6 +307,17 @@ fn read_ops(mut section: Section<'_>) -> OpsOptions {
     };
     section.reject_unknown_keys();
     options
+}
+
+fn read_usage_retention(mut section: Section<'_>) -> UsageRetention {
+    let default = UsageRetention::DEFAULT;
+    let retention = UsageRetention {
+        hourly_days: section.number("hourly_days", default.hourly_days, 1, 90),
+        daily_days: section.number("daily_days", default.daily_days, 1, 3650),
+        monthly_months: section.number("monthly_months", default.monthly_months, 0, 120),
+    };
+    section.reject_unknown_keys();
+    retention
 }
 
 fn read_retention(mut section: Section<'_>) -> Retention {

@@ -38,6 +38,7 @@ pub(crate) fn store_options(config: &Config, clock: &Arc<dyn Clock>) -> StoreOpt
         write_format: store.write_format,
         max_fan_out_backlog: config.retention.max_entries,
         account_limits: config.account_bounds,
+        usage_retention: config.usage_retention,
         clock: Arc::clone(clock),
         clock_skew: ClockSkew::default(),
     }

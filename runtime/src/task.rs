@@ -99,6 +99,8 @@ tasks! {
     Settlement = "settlement", Temporary;
     /// Trims the stream and the queues.
     Housekeeping = "housekeeping", Process;
+    /// Rolls up old usage.
+    UsageRollUp = "usage-roll-up", Process;
     /// Probes the store for `/readyz`.
     StoreProbe = "store-probe", Process;
     /// Probes the gateway's cache for `/readyz`.

@@ -15,11 +15,12 @@ use crate::error::Result;
 use crate::format::LaterFormat;
 use crate::ops::{
     CursorCheck, DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, FeedCursor,
-    FirstUseOutcome, Heartbeat, HeartbeatReply, IndexName, InvalidationBatch, LeaseStatus, QueueStats, RawCommit,
-    RawCommitOutcome, RawDeadLetter, RawDelivery, RawDeliveryLeases, RawFanOut, RawFeed, RawFirstUseClaim, RawLookup,
-    RawRecord, RawRecovery, RawRecoveryCreation, RawRecoveryStep, RawResponseSwap, RawRunningRecovery, RawSettlement,
-    RawUsage, RecordName, RecoveryStepOutcome, RegisteredGateway, ReplayStats, RetentionPolicy, SendNowOutcome,
-    SettlementOutcome, SortOrder, SwapOutcome, TrimStats, UsageGrouping, WebhookNumbers,
+    FirstUseOutcome, Heartbeat, HeartbeatReply, IndexName, InvalidationBatch, KeyGroup, LeaseStatus, PackedUsesPage,
+    PackedUsesSwap, QueueStats, RawCommit, RawCommitOutcome, RawDeadLetter, RawDelivery, RawDeliveryLeases, RawFanOut,
+    RawFeed, RawFirstUseClaim, RawLookup, RawRecord, RawRecovery, RawRecoveryCreation, RawRecoveryStep,
+    RawResponseSwap, RawRunningRecovery, RawSettlement, RawUsage, RecordName, RecoveryStepOutcome, RegisteredGateway,
+    ReplayStats, RetentionPolicy, SendNowOutcome, SettlementOutcome, SortOrder, SwapOutcome, TrimStats, UsageGrouping,
+    WebhookNumbers,
 };
 use crate::redis::Redis;
 use crate::store_header::StoreHeader;
@@ -142,15 +143,28 @@ ops! {
     /// Returns unused requests of a lease; does nothing if the window has ended. Never retried: requests that are
     /// returned twice could be used twice.
     fn return_allowance(name: String, unused: UnusedLease) -> ();
+    /// Adds uses of keys of a group to the current hour and sets their last use to now. Names each key once.
+    fn add_usage(group: KeyGroup, usage: Vec<(String, u64)>) -> ();
+    /// Reads the packed uses of keys of a group, in their order. The key with the empty name is all keys of the group.
+    fn packed_usage(group: KeyGroup, keys: Vec<String>) -> Vec<Option<Vec<u8>>>;
+    /// Reads the packed uses of some keys of a group that were used since a time, from a page's `next` or from the start.
+    /// Looks at about `limit` keys.
+    fn packed_usage_page(
+        group: KeyGroup, from: Option<String>, used_since_ms: u64, limit: u32
+    ) -> PackedUsesPage;
+    /// Replaces packed uses of keys of a group that have not changed since they were read.
+    fn swap_packed_usage(group: KeyGroup, swaps: Vec<PackedUsesSwap>) -> ();
+
+    // ---- Usage in the first format
     /// Adds uses of a project's keys to the current hour and sets their last use to now.
-    fn add_usage(project: String, usage: Vec<(String, u64)>) -> ();
+    fn add_hourly_usage(project: String, usage: Vec<(String, u64)>) -> ();
     /// Reads a project's uses from hour `from` (inclusive) to hour `to` (exclusive) since the epoch, oldest first.
-    fn usage(project: String, grouping: UsageGrouping, from: u64, to: u64) -> Vec<RawUsage>;
+    fn hourly_usage(project: String, grouping: UsageGrouping, from: u64, to: u64) -> Vec<RawUsage>;
     /// Reads the uses of one key of a project from hour `from` (inclusive) to hour `to` (exclusive) since the epoch, oldest
     /// first: hour and count. Reads nothing of other keys.
-    fn key_usage(project: String, key: String, from: u64, to: u64) -> Vec<(u64, u64)>;
+    fn hourly_key_usage(project: String, key: String, from: u64, to: u64) -> Vec<(u64, u64)>;
     /// Returns the last use of keys of a project, in their order.
-    fn last_used(project: String, keys: Vec<String>) -> Vec<Option<Timestamp>>;
+    fn hourly_last_used(project: String, keys: Vec<String>) -> Vec<Option<Timestamp>>;
 
     // ---- Queue
     /// Returns the position of the fan-out cursor.

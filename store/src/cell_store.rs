@@ -1,13 +1,14 @@
 //! The part of a store that one server holds: its state, its settings, rate limit allowances and trimming. The other
 //! operations are in the files of what they work on.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use gatepost_domain::key::ChecksumPolicy;
 use gatepost_domain::partition::{Cell, Position};
-use gatepost_domain::time::Version;
+use gatepost_domain::time::{Clock, Timestamp, Version};
 use gatepost_domain::window::{LeaseGrant, Limit, UnusedLease};
 
 use crate::account_resources::AccountLimits;
@@ -16,9 +17,10 @@ use crate::envelope::Envelope;
 use crate::error::Result;
 use crate::format::Format;
 use crate::ops::{ReplayStats, RetentionPolicy, TrimStats};
-use crate::options::{Recovery, Replication};
+use crate::options::{ClockSkew, Recovery, Replication, StoreOptions};
 use crate::store_header::StoreHeader;
 use crate::store_server::StoreServer;
+use crate::usage::UsageRetention;
 
 /// One cell of an open store: the records of its partitions, their stream, queues, rate limits and usage. Clones share
 /// connections.
@@ -45,8 +47,29 @@ pub struct CellStore {
     pub(crate) envelope: Arc<Envelope>,
     checksum: ChecksumPolicy,
     pub(crate) account_limits: AccountLimits,
+    pub(crate) usage_retention: UsageRetention,
+    pub(crate) clock: StoreClock,
     /// The store's format number, as last read.
     format: Arc<AtomicU32>,
+}
+
+/// Clock of this process, moved like that of the store.
+#[derive(Clone)]
+pub(crate) struct StoreClock {
+    clock: Arc<dyn Clock>,
+    skew: ClockSkew,
+}
+
+impl StoreClock {
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_ms(self.clock.now().as_ms().saturating_add_signed(self.skew.ms()))
+    }
+}
+
+impl fmt::Debug for StoreClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreClock")
+    }
 }
 
 /// Kind of a store.
@@ -64,10 +87,18 @@ impl CellStore {
         backend: Backend,
         header: &StoreHeader,
         envelope: Arc<Envelope>,
-        account_limits: AccountLimits,
+        options: &StoreOptions,
     ) -> Self {
-        let format = Arc::new(AtomicU32::new(header.format));
-        Self { cell, backend, envelope, checksum: header.checksum, account_limits, format }
+        Self {
+            cell,
+            backend,
+            envelope,
+            checksum: header.checksum,
+            account_limits: options.account_limits,
+            usage_retention: options.usage_retention,
+            clock: StoreClock { clock: Arc::clone(&options.clock), skew: options.clock_skew.clone() },
+            format: Arc::new(AtomicU32::new(header.format)),
+        }
     }
 
     /// Returns which cell of the store this is.

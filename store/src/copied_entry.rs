@@ -3,12 +3,13 @@
 //! Only what cannot be derived is an entry: the writer of an entry also writes the indexes, queues and counts that follow
 //! from it.
 
+use gatepost_domain::partition::PartitionGroup;
 use gatepost_domain::time::Version;
 use gatepost_domain::usage::HOUR_MS;
 
 use crate::error::{StoreError, StoreErrorKind};
 use crate::ops::{DeliveryKind, RawRecovery};
-use crate::options::USAGE_RETENTION;
+use crate::options::HOURLY_RETENTION_HOURS;
 
 /// How long a removal is remembered, on both backends.
 const REMOVAL_RETENTION_MS: u64 = 600_000;
@@ -170,36 +171,119 @@ pub(crate) struct CopiedWindow {
 /// One entry of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum CopiedEntry {
-    Number { number: StoreNumber, value: u64 },
-    Record { name: String, bytes: Vec<u8> },
-    FirstUse { key: String, ms: u64 },
-    Digest { digest: [u8; 32], record: String },
-    IndexMember { index: String, member: String },
+    Number {
+        number: StoreNumber,
+        value: u64,
+    },
+    Record {
+        name: String,
+        bytes: Vec<u8>,
+    },
+    FirstUse {
+        key: String,
+        ms: u64,
+    },
+    Digest {
+        digest: [u8; 32],
+        record: String,
+    },
+    IndexMember {
+        index: String,
+        member: String,
+    },
     Change(CopiedChange),
-    SealedSecret { event: String, ms: u64, sealed: Vec<u8> },
-    StoredResponse { name: String, expires_ms: u64, sealed: Vec<u8> },
-    Removal { record: String, event: String, version: Version },
-    EventBody { event: String, deliveries_left: u64, body: Vec<u8> },
+    SealedSecret {
+        event: String,
+        ms: u64,
+        sealed: Vec<u8>,
+    },
+    StoredResponse {
+        name: String,
+        expires_ms: u64,
+        sealed: Vec<u8>,
+    },
+    Removal {
+        record: String,
+        event: String,
+        version: Version,
+    },
+    EventBody {
+        event: String,
+        deliveries_left: u64,
+        body: Vec<u8>,
+    },
     Delivery(CopiedDelivery),
-    Hold { webhook: String, until_ms: u64 },
-    Failures { webhook: String, failures: u64, first_ms: u64, refused_ms: u64, held_ms: u64 },
-    Attempts { webhook: String, newest_first: Vec<Vec<u8>> },
+    Hold {
+        webhook: String,
+        until_ms: u64,
+    },
+    Failures {
+        webhook: String,
+        failures: u64,
+        first_ms: u64,
+        refused_ms: u64,
+        held_ms: u64,
+    },
+    Attempts {
+        webhook: String,
+        newest_first: Vec<Vec<u8>>,
+    },
     LogEntry(CopiedLogEntry),
-    LogCheck { webhook: String, at_ms: u64 },
-    Hour { webhook: String, hour: u64, delivered: u64, failed: u64 },
-    Recovery { webhook: String, recovery: RawRecovery },
+    LogCheck {
+        webhook: String,
+        at_ms: u64,
+    },
+    Hour {
+        webhook: String,
+        hour: u64,
+        delivered: u64,
+        failed: u64,
+    },
+    Recovery {
+        webhook: String,
+        recovery: RawRecovery,
+    },
     DeadLetter(CopiedDeadLetter),
-    Quarantined { version: Version, bytes: Vec<u8>, reason: String },
+    Quarantined {
+        version: Version,
+        bytes: Vec<u8>,
+        reason: String,
+    },
     Window(CopiedWindow),
-    Usage { hour: u64, project: String, key: String, count: u64 },
-    LastUse { project: String, key: String, ms: u64 },
-    AccountCount { account: String, resource: String, count: u64 },
-    CountingProgress { index: String, member: String },
+    /// In the first format.
+    Usage {
+        hour: u64,
+        project: String,
+        key: String,
+        count: u64,
+    },
+    /// In the first format.
+    LastUse {
+        project: String,
+        key: String,
+        ms: u64,
+    },
+    /// The key is empty for all keys of the group together.
+    KeyUsage {
+        project: String,
+        group: PartitionGroup,
+        key: String,
+        packed: Vec<u8>,
+    },
+    AccountCount {
+        account: String,
+        resource: String,
+        count: u64,
+    },
+    CountingProgress {
+        index: String,
+        member: String,
+    },
 }
 
 impl CopiedEntry {
     /// What entries are called in a report, in its order.
-    pub(crate) const KINDS: [&'static str; 25] = [
+    pub(crate) const KINDS: [&'static str; 26] = [
         "records",
         "first uses",
         "key digests",
@@ -222,6 +306,7 @@ impl CopiedEntry {
         "rate limit windows",
         "usage counters",
         "last uses",
+        "uses of keys",
         "account counts",
         "counting cursors",
         "store numbers",
@@ -253,6 +338,7 @@ impl CopiedEntry {
             CopiedEntry::Window(_) => "rate limit windows",
             CopiedEntry::Usage { .. } => "usage counters",
             CopiedEntry::LastUse { .. } => "last uses",
+            CopiedEntry::KeyUsage { .. } => "uses of keys",
             CopiedEntry::AccountCount { .. } => "account counts",
             CopiedEntry::CountingProgress { .. } => "counting cursors",
         }
@@ -265,7 +351,7 @@ impl CopiedEntry {
             CopiedEntry::StoredResponse { expires_ms, .. } => Some(*expires_ms),
             CopiedEntry::Removal { version, .. } => Some(version.timestamp().as_ms() + REMOVAL_RETENTION_MS),
             CopiedEntry::Window(window) => Some(window.ends_at_ms),
-            CopiedEntry::Usage { hour, .. } => Some((hour + USAGE_RETENTION.as_secs() / 3600 + 1) * HOUR_MS),
+            CopiedEntry::Usage { hour, .. } => Some((hour + HOURLY_RETENTION_HOURS + 1) * HOUR_MS),
             CopiedEntry::Number { .. }
             | CopiedEntry::Record { .. }
             | CopiedEntry::FirstUse { .. }
@@ -285,6 +371,7 @@ impl CopiedEntry {
             | CopiedEntry::DeadLetter(_)
             | CopiedEntry::Quarantined { .. }
             | CopiedEntry::LastUse { .. }
+            | CopiedEntry::KeyUsage { .. }
             | CopiedEntry::AccountCount { .. }
             | CopiedEntry::CountingProgress { .. } => None,
         }

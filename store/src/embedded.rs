@@ -18,6 +18,7 @@ mod disk_space;
 pub(super) mod entries;
 mod errors;
 mod gateway_ops;
+mod hourly_usage;
 mod lifecycle;
 mod meta;
 mod migrations;

@@ -27,6 +27,7 @@ use crate::ops::{DeliveryKind, RawRecovery, RecoveryStatus};
 use crate::record_format::{decode_record, encode_record};
 use crate::recovery_job::{NewRecovery, RecoveredKinds, RecoveryFilter, RecoveryJob};
 use crate::schema::{self, UnknownFields};
+use crate::usage::{self, UsageRetention};
 use crate::{audit_entry, record_format};
 
 fn at(ms: u64) -> Timestamp {
@@ -340,6 +341,22 @@ fn stored_deliveries_keep_their_format_and_decode() {
     assert_eq!(event.metadata, metadata);
     // Digests are private: they are not part of an event.
     assert_eq!(event.record, Record::ApiKey(ApiKey { digests: vec![], ..key }));
+}
+
+#[test]
+fn stored_uses_keep_their_format_and_decode() {
+    let hours = [(0, 3), (1, 70), (9, 1), (300, 5), (301, 1000)];
+    let mut packed: Option<Vec<u8>> = None;
+    for (hour, uses) in hours {
+        packed = Some(usage::packed::add(packed.as_deref(), at(hour * 3_600_000), uses));
+    }
+    let raw = packed.unwrap();
+    let rolled_up = usage::packed::repack(&raw, UsageRetention::DEFAULT, at(302 * 3_600_000)).unwrap();
+    for (kind, bytes) in [("uses", raw), ("rolled_up_uses", rolled_up)] {
+        insta::assert_snapshot!(kind, bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        let uses = usage::packed::kept_uses(&bytes, UsageRetention::DEFAULT, at(302 * 3_600_000)).unwrap();
+        assert_eq!(uses.into_values().collect::<Vec<_>>(), [3 + 70, 1, 5, 1000]);
+    }
 }
 
 #[test]

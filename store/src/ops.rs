@@ -36,8 +36,8 @@ pub use recovery::{MAX_RECOVERIES, RecoveryStatus, RecoveryStepOutcome};
 pub(crate) use recovery::{
     RawRecovery, RawRecoveryCreation, RawRecoveryItem, RawRecoveryStep, RawRunningRecovery, RecoverySource, StepEnd,
 };
-pub(crate) use usage::RawUsage;
 pub use usage::UsageGrouping;
+pub(crate) use usage::{KeyGroup, PackedUses, PackedUsesPage, PackedUsesSwap, RawUsage};
 
 /// Name of a record: its id, whose prefix encodes the kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

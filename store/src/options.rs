@@ -10,6 +10,7 @@ use crate::account_resources::AccountLimits;
 use crate::format::Format;
 use crate::redis_access::RedisAccess;
 use crate::url::StoreUrl;
+use crate::usage::UsageRetention;
 
 /// Options for opening a store.
 #[derive(Clone)]
@@ -30,6 +31,8 @@ pub struct StoreOptions {
     pub max_fan_out_backlog: u64,
     /// Maximum resources of each account.
     pub account_limits: AccountLimits,
+    /// How long usage is kept, and how precisely.
+    pub usage_retention: UsageRetention,
     /// Process clock, used by the embedded backend.
     pub clock: Arc<dyn Clock>,
     /// Offset added to the store's clock: zero outside tests.
@@ -48,6 +51,7 @@ impl StoreOptions {
             write_format: Format::LATEST,
             max_fan_out_backlog: DEFAULT_MAX_ENTRIES,
             account_limits: AccountLimits::DEFAULT,
+            usage_retention: UsageRetention::DEFAULT,
             clock,
             clock_skew: ClockSkew::default(),
         }
@@ -115,8 +119,8 @@ impl ClockSkew {
 
 /// Default of `events.max_entries`.
 pub const DEFAULT_MAX_ENTRIES: u64 = 5_000_000;
-/// Retention of hourly usage: 90 days.
-pub const USAGE_RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How long usage by the hour is kept in stores of the first format: 90 days.
+pub const HOURLY_RETENTION_HOURS: u64 = 90 * 24;
 /// Deadline of a lookup.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// Deadline of a first-use claim and of rate limit operations.

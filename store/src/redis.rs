@@ -8,6 +8,7 @@ mod copy;
 mod delivery_log;
 mod gateway_ops;
 mod header;
+mod hourly_usage;
 mod info;
 mod invalidations;
 mod lifecycle;
@@ -26,5 +27,6 @@ mod settings;
 mod tls_errors;
 mod topology;
 mod unreplicated_log;
+pub(crate) mod usage;
 
 pub(crate) use client::Redis;

@@ -79,7 +79,7 @@ impl Store {
             )));
         }
         let envelope = Arc::new(Envelope::open(&header.id, master_key, &header.envelope)?);
-        let cell = CellStore::new(Cell::FIRST, backend, &header, Arc::clone(&envelope), options.account_limits);
+        let cell = CellStore::new(Cell::FIRST, backend, &header, Arc::clone(&envelope), options);
         Ok(Self { id: header.id, envelope, layout: Layout::SINGLE, cells: Arc::new([cell]) })
     }
 

@@ -8,9 +8,7 @@ use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::record::{ApiKey, Project};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::usage::Grouping;
-use gatepost_store::UsageGrouping;
-use gatepost_store::Versioned;
-use gatepost_store::options::USAGE_RETENTION;
+use gatepost_store::{PeriodUsage, UsageGrouping, Versioned};
 
 use super::api_keys::KeyRef;
 use crate::control_plane::ControlPlane;
@@ -19,10 +17,7 @@ use crate::request_context::RequestContext;
 
 /// Totals in one report.
 const MAX_TOTALS: usize = 100_000;
-/// Part of the time range that is read from the store at once.
-const READ_WINDOW: Duration = Duration::from_secs(24 * 3600);
-/// The same where an hour has one number: for one key, or for all keys of a project together.
-const NUMBERS_READ_WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 /// Keys in a list of those with the most uses, at most and by default.
 pub const MAX_TOP_KEYS: usize = 100;
@@ -55,6 +50,34 @@ pub struct KeyUsage {
     pub totals: Vec<Total>,
 }
 
+/// Totals of a report while it is read.
+struct Totals {
+    grouping: Grouping,
+    /// By start and key.
+    totals: BTreeMap<(Timestamp, Option<KeyId>), u64>,
+}
+
+impl Totals {
+    fn new(grouping: Grouping) -> Self {
+        Self { grouping, totals: BTreeMap::new() }
+    }
+
+    fn add(&mut self, rows: Vec<PeriodUsage>) -> Result<()> {
+        for usage in rows {
+            *self.totals.entry((self.grouping.bucket_start(usage.start), usage.key)).or_insert(0) += usage.count;
+        }
+        if self.totals.len() > MAX_TOTALS {
+            let detail = format!("from, to: there are more than {MAX_TOTALS} totals; ask for less at a time");
+            return Err(Failure::invalid(detail));
+        }
+        Ok(())
+    }
+
+    fn into_vec(self) -> Vec<Total> {
+        self.totals.into_iter().map(|((start, key), count)| Total { start, key, count }).collect()
+    }
+}
+
 impl ControlPlane {
     /// Returns the uses of a project's keys, together or each, oldest first. Times without a use are left out.
     pub async fn totals(
@@ -68,43 +91,38 @@ impl ControlPlane {
         let project = self.project(context, project.as_str()).await?.record.id;
         let grouping = parse_grouping(request.grouping.as_deref())?;
         let (from, to) = self.time_range(request)?;
-        let mut totals: BTreeMap<(Timestamp, Option<String>), Total> = BTreeMap::new();
-        let window = match of {
-            UsageGrouping::Project => NUMBERS_READ_WINDOW,
-            UsageGrouping::Keys => READ_WINDOW,
-        };
-        let mut at = from;
-        while at < to {
-            let _turn = self.acquire_list_permit(context).await?;
-            let until = at.plus(window).min(to);
-            for usage in self.store.single_cell().usage(&project, of, at, until).await? {
-                let start = grouping.bucket_start(usage.hour);
-                let bucket = (start, usage.key.as_ref().map(ToString::to_string));
-                let total = totals.entry(bucket).or_insert_with(|| Total { start, key: usage.key, count: 0 });
-                total.count += usage.count;
+        let cell = self.store.single_cell();
+        let mut totals = Totals::new(grouping);
+        match of {
+            UsageGrouping::Project => {
+                let _turn = self.acquire_list_permit(context).await?;
+                totals.add(cell.project_usage(&project, from, to).await?)?;
             }
-            if totals.len() > MAX_TOTALS {
-                let detail = format!("from, to: there are more than {MAX_TOTALS} totals; ask for less at a time");
-                return Err(Failure::invalid(detail));
+            UsageGrouping::Keys => {
+                let mut usage = cell.usage_of_keys(&project, from, to);
+                loop {
+                    let _turn = self.acquire_list_permit(context).await?;
+                    let Some(rows) = usage.next_rows().await? else { break };
+                    totals.add(rows)?;
+                }
             }
-            at = until;
         }
-        Ok((project, totals.into_values().collect()))
+        Ok((project, totals.into_vec()))
     }
 
     /// Returns the uses of each of these projects by the hour from `from` on, at most 24 hours, in their order. Reads one
     /// number for each project and hour.
     pub async fn recent_uses(&self, projects: &[Project], from: Timestamp) -> Result<Vec<Vec<Total>>> {
-        let (from, to) = self.stored_range(Some(from), Some(from.plus(READ_WINDOW)));
+        let (from, to) = self.stored_range(Some(from), Some(from.plus(DAY)));
         let usages = projects.iter().map(|project| async move {
-            let hours = self.store.single_cell().usage(&project.id, UsageGrouping::Project, from, to).await?;
-            Ok(hours.into_iter().map(|usage| Total { start: usage.hour, key: None, count: usage.count }).collect())
+            let hours = self.store.single_cell().project_usage(&project.id, from, to).await?;
+            Ok(hours.into_iter().map(|usage| Total { start: usage.start, key: None, count: usage.count }).collect())
         });
         try_join_all(usages).await
     }
 
-    /// Returns the uses of one key in hours, days or months, oldest first: by default of all the time that is stored, 90
-    /// days. Times without a use are left out. Reads nothing of other keys.
+    /// Returns the uses of one key in hours, days or months, oldest first: by default of all the time that is stored. Times
+    /// without a use are left out. Reads nothing of other keys.
     ///
     /// # Errors
     /// `invalid-client-key` if the caller does not see the key.
@@ -117,18 +135,10 @@ impl ControlPlane {
         to: Option<Timestamp>,
     ) -> Result<KeyUsage> {
         let key = self.api_key(context, key_ref).await?.record;
-        let (mut at, to) = self.stored_range(from, to);
-        let mut totals: BTreeMap<Timestamp, Total> = BTreeMap::new();
-        while at < to {
-            let _turn = self.acquire_list_permit(context).await?;
-            let until = at.plus(NUMBERS_READ_WINDOW).min(to);
-            for usage in self.store.single_cell().key_usage(&key.project, &key.id, at, until).await? {
-                let start = grouping.bucket_start(usage.hour);
-                totals.entry(start).or_insert_with(|| Total { start, key: usage.key, count: 0 }).count += usage.count;
-            }
-            at = until;
-        }
-        Ok(KeyUsage { key, totals: totals.into_values().collect() })
+        let (from, to) = self.stored_range(from, to);
+        let mut totals = Totals::new(grouping);
+        totals.add(self.store.single_cell().key_usage(&key.project, &key.id, from, to).await?)?;
+        Ok(KeyUsage { key, totals: totals.into_vec() })
     }
 
     /// Returns the keys of a project with the most uses in a time range of up to 7 days, by default the last 24 hours.
@@ -150,16 +160,17 @@ impl ControlPlane {
         }
         let project = context.caller.project_or_own(project)?;
         let project = self.project(context, project.as_str()).await?.record.id;
-        let from = from.unwrap_or_else(|| self.now().minus(READ_WINDOW));
-        let (mut at, to) = self.stored_range(Some(from), to);
-        if to.since(at) > MAX_TOP_RANGE + HOUR {
+        let from = from.unwrap_or_else(|| self.now().minus(DAY));
+        let (from, to) = self.stored_range(Some(from), to);
+        if to.since(from) > MAX_TOP_RANGE + HOUR {
             return Err(Failure::invalid("from, to: the range is longer than 7 days"));
         }
         let mut counts: HashMap<KeyId, u64> = HashMap::new();
-        while at < to {
+        let mut usage = self.store.single_cell().usage_of_keys(&project, from, to);
+        loop {
             let _turn = self.acquire_list_permit(context).await?;
-            let until = at.plus(HOUR).min(to);
-            for usage in self.store.single_cell().usage(&project, UsageGrouping::Keys, at, until).await? {
+            let Some(rows) = usage.next_rows().await? else { break };
+            for usage in rows {
                 let Some(key) = usage.key else { continue };
                 *counts.entry(key).or_insert(0) += usage.count;
             }
@@ -167,7 +178,6 @@ impl ControlPlane {
                 let detail = format!("from, to: more than {MAX_TOTALS} keys were used; name a shorter range");
                 return Err(Failure::invalid(detail));
             }
-            at = until;
         }
         let mut counts: Vec<(KeyId, u64)> = counts.into_iter().collect();
         counts.sort_unstable_by(|(key, count), (other, other_count)| other_count.cmp(count).then(key.cmp(other)));
@@ -199,12 +209,10 @@ impl ControlPlane {
         Ok(self.stored_range(parse("from", &request.from)?, parse("to", &request.to)?))
     }
 
-    /// Returns the part of a time range of which usage is stored, in whole hours.
+    /// Returns the part of a time range of which usage may be stored, from the start of an hour.
     fn stored_range(&self, from: Option<Timestamp>, to: Option<Timestamp>) -> (Timestamp, Timestamp) {
-        let now = self.now();
-        let oldest = now.minus(USAGE_RETENTION);
-        let from = Grouping::Hour.bucket_start(from.unwrap_or(oldest).max(oldest));
-        (from, to.unwrap_or(Timestamp::MAX).min(now.plus(HOUR)))
+        let from = Grouping::Hour.bucket_start(from.unwrap_or(Timestamp::from_ms(0)));
+        (from, to.unwrap_or(Timestamp::MAX).min(self.now().plus(HOUR)))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gatepost_domain::partition::PartitionGroup;
 use gatepost_domain::time::Version;
 use redb::ReadTransaction;
 use serde::{Deserialize, Serialize};
@@ -15,8 +16,8 @@ use super::entries;
 use super::errors::store_error;
 use super::meta::read_number;
 use super::tables::{
-    COUNTING_PROGRESS, COUNTS, DIGESTS, FIRST_USE, INDEX, LAST_USED, META, RECORDS, REMOVED, SEALED, STORED_RESPONSES,
-    STREAM, USAGE, WINDOW_LIMITS, WINDOWS,
+    COUNTING_PROGRESS, COUNTS, DIGESTS, FIRST_USE, INDEX, KEY_USAGE, LAST_USED, META, RECORDS, REMOVED, SEALED,
+    STORED_RESPONSES, STREAM, USAGE, WINDOW_LIMITS, WINDOWS,
 };
 use crate::copied_entry::{CopiedBatch, CopiedEntry, CopiedWindow, StoreNumber};
 use crate::error::{Result, StoreErrorKind};
@@ -26,7 +27,7 @@ use crate::record_format::decode_record;
 type TableReader = fn(&ReadTransaction, Option<&[u8]>) -> Result<TablePage>;
 
 /// Readers of all tables that are copied, in their order. A position names its reader by the index.
-const READERS: [TableReader; 24] = [
+const READERS: [TableReader; 25] = [
     records,
     first_uses,
     digests,
@@ -49,6 +50,7 @@ const READERS: [TableReader; 24] = [
     windows,
     usage,
     last_uses,
+    key_usage,
     counts,
     counting_progress,
 ];
@@ -175,6 +177,15 @@ fn last_uses(transaction: &ReadTransaction, after: Option<&[u8]>) -> Result<Tabl
         let Some(record) = records.get(key).map_err(store_error)? else { return Ok(None) };
         let project = decode_record(record.value(), None)?.image.parent;
         Ok(Some(CopiedEntry::LastUse { project, key: key.to_owned(), ms }))
+    })
+}
+
+fn key_usage(transaction: &ReadTransaction, after: Option<&[u8]>) -> Result<TablePage> {
+    read_rows(transaction, KEY_USAGE, after, |(project, group, key), packed| {
+        let group =
+            PartitionGroup::new(group).ok_or_else(|| StoreErrorKind::Corrupt.with("usage of an unknown group"))?;
+        let (project, key) = (project.to_owned(), key.to_owned());
+        Ok(Some(CopiedEntry::KeyUsage { project, group, key, packed: packed.to_vec() }))
     })
 }
 

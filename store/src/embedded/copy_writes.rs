@@ -11,8 +11,8 @@ use super::errors::store_error;
 use super::meta::set_number;
 use super::sealed;
 use super::tables::{
-    COUNTING_PROGRESS, COUNTS, DIGESTS, FIRST_USE, INDEX, LAST_USED, META, RECORDS, REMOVED, STORED_RESPONSE_EXPIRY,
-    STORED_RESPONSES, STREAM, USAGE, WINDOW_LIMITS, WINDOWS,
+    COUNTING_PROGRESS, COUNTS, DIGESTS, FIRST_USE, INDEX, KEY_USAGE, LAST_USED, META, RECORDS, REMOVED,
+    STORED_RESPONSE_EXPIRY, STORED_RESPONSES, STREAM, USAGE, WINDOW_LIMITS, WINDOWS,
 };
 use crate::copied_entry::{CopiedEntry, CopiedWindow};
 use crate::error::Result;
@@ -54,6 +54,9 @@ fn write(transaction: &WriteTransaction, entry: &CopiedEntry) -> Result<()> {
         CopiedEntry::Window(window) => write_window(transaction, window),
         CopiedEntry::Usage { hour, project, key, count } => {
             insert!(USAGE, (*hour, project.as_str(), key.as_str()), *count)
+        }
+        CopiedEntry::KeyUsage { project, group, key, packed } => {
+            insert!(KEY_USAGE, (project.as_str(), group.number(), key.as_str()), packed.as_slice())
         }
         CopiedEntry::LastUse { project: _, key, ms } => insert!(LAST_USED, key.as_str(), *ms),
         CopiedEntry::AccountCount { account, resource, count } => {

@@ -46,6 +46,7 @@ macro_rules! all {
             WINDOW_LIMITS,
             USAGE,
             LAST_USED,
+            KEY_USAGE,
             COUNTS,
             COUNTING_PROGRESS
         )
@@ -149,10 +150,12 @@ pub(super) const QUARANTINE: TableDefinition<'_, u64, (&[u8], &str)> = TableDefi
 pub(super) const WINDOWS: TableDefinition<'_, &str, (u64, u64)> = TableDefinition::new("windows");
 /// Window name → (generation of the limit, limit, length in ms or 0).
 pub(super) const WINDOW_LIMITS: TableDefinition<'_, &str, (u32, u64, u64)> = TableDefinition::new("window_limits");
-/// (Hours since the epoch, project, key) → uses.
+/// In the first format: (hours since the epoch, project, key) → uses.
 pub(super) const USAGE: TableDefinition<'_, (u64, &str, &str), u64> = TableDefinition::new("usage_by_hour");
-/// Key → time of its last use in ms.
+/// In the first format: key → time of its last use in ms.
 pub(super) const LAST_USED: TableDefinition<'_, &str, u64> = TableDefinition::new("last_used");
+/// (Project, group of partitions, key or empty for all keys of the group) → packed uses (see `usage::packed`).
+pub(super) const KEY_USAGE: TableDefinition<'_, (&str, u8, &str), &[u8]> = TableDefinition::new("key_usage");
 /// (Account, resource) → count, or bytes of records.
 pub(super) const COUNTS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("counts");
 /// Index → member through which it is counted.

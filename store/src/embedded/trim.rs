@@ -9,7 +9,7 @@ use super::database::Embedded;
 use super::errors::store_error;
 use super::meta::{read_number, set_number};
 use super::tables::{DEAD_AGES, DEAD_SEALED, META, REMOVED, SEALED_AGES, STREAM};
-use super::{dead_letters, delivery_log, sealed, stored_responses, usage};
+use super::{dead_letters, delivery_log, hourly_usage, sealed, stored_responses};
 use crate::error::Result;
 use crate::ops::{RetentionPolicy, TrimStats};
 
@@ -25,7 +25,7 @@ impl Embedded {
             let (sealed_in_dead, dead) = trim_dead(transaction, &rule, now)?;
             let responses = stored_responses::trim_expired(transaction, rule.batch, now)?;
             let sealed = sealed_in_dead + trim_sealed(transaction, &rule, now)? + responses;
-            usage::trim(transaction, rule.batch, now)?;
+            hourly_usage::trim(transaction, rule.batch, now)?;
             delivery_log::trim(transaction, &rule, now)?;
             Ok(TrimStats { entries, sealed_secrets: sealed, dead_letters: dead, trimmed_through })
         })

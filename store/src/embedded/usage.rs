@@ -1,119 +1,94 @@
-//! Usage of keys in the embedded store.
+//! Usage in the embedded store, from format 2 on.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::Bound;
 
-use gatepost_domain::time::Timestamp;
-use gatepost_domain::usage::HOUR_MS;
-use redb::{ReadTransaction, ReadableTable, WriteTransaction};
+use redb::ReadableTable;
 
 use super::database::{Embedded, read_blocking};
 use super::errors::store_error;
-use super::tables::{LAST_USED, USAGE};
+use super::tables::KEY_USAGE;
 use crate::error::Result;
-use crate::ops::{RawUsage, UsageGrouping};
-use crate::options::USAGE_RETENTION;
+use crate::ops::{KeyGroup, PackedUses, PackedUsesPage, PackedUsesSwap};
+use crate::usage::packed;
 
 impl Embedded {
-    pub(crate) async fn add_usage(&self, project: String, usage: Vec<(String, u64)>) -> Result<()> {
+    pub(crate) async fn add_usage(&self, group: KeyGroup, usage: Vec<(String, u64)>) -> Result<()> {
         let now = self.now();
-        let hour = now.as_ms() / HOUR_MS;
         self.perform(move |transaction| {
-            let mut table = transaction.open_table(USAGE).map_err(store_error)?;
-            let mut last_used = transaction.open_table(LAST_USED).map_err(store_error)?;
-            for (key, count) in &usage {
-                let row_key = (hour, project.as_str(), key.as_str());
-                let before = table.get(row_key).map_err(store_error)?.map_or(0, |count| count.value());
-                table.insert(row_key, before + count).map_err(store_error)?;
-                last_used.insert(key.as_str(), now.as_ms()).map_err(store_error)?;
+            let mut table = transaction.open_table(KEY_USAGE).map_err(store_error)?;
+            let total = usage.iter().map(|(_, count)| count).sum();
+            let rows = usage.iter().map(|(key, count)| (key.as_str(), *count)).chain([("", total)]);
+            for (key, count) in rows {
+                let row_key = (group.project.as_str(), group.group.number(), key);
+                let stored = table.get(row_key).map_err(store_error)?.map(|packed| packed.value().to_vec());
+                let packed = packed::add(stored.as_deref(), now, count);
+                table.insert(row_key, packed.as_slice()).map_err(store_error)?;
             }
             Ok(())
         })
         .await
     }
 
-    pub(crate) async fn usage(
-        &self,
-        project: String,
-        grouping: UsageGrouping,
-        from: u64,
-        to: u64,
-    ) -> Result<Vec<RawUsage>> {
-        let (store, current) = (self.clone(), self.now().as_ms() / HOUR_MS);
-        let hours = from.max(first_retained_hour(current))..to.min(current + 1);
-        read_blocking(move || read_usage(&store.read()?, &project, grouping, hours)).await
+    pub(crate) async fn packed_usage(&self, group: KeyGroup, keys: Vec<String>) -> Result<Vec<Option<Vec<u8>>>> {
+        let table = self.read()?.open_table(KEY_USAGE).map_err(store_error)?;
+        let read = |key: &String| {
+            let row_key = (group.project.as_str(), group.group.number(), key.as_str());
+            Ok(table.get(row_key).map_err(store_error)?.map(|packed| packed.value().to_vec()))
+        };
+        keys.iter().map(read).collect()
     }
 
-    pub(crate) async fn key_usage(&self, project: String, key: String, from: u64, to: u64) -> Result<Vec<(u64, u64)>> {
-        let (store, current) = (self.clone(), self.now().as_ms() / HOUR_MS);
-        let hours = from.max(first_retained_hour(current))..to.min(current + 1);
+    pub(crate) async fn packed_usage_page(
+        &self,
+        group: KeyGroup,
+        from: Option<String>,
+        used_since_ms: u64,
+        limit: u32,
+    ) -> Result<PackedUsesPage> {
+        let store = self.clone();
         read_blocking(move || {
-            let transaction = store.read()?;
-            let table = transaction.open_table(USAGE).map_err(store_error)?;
-            let mut found = Vec::new();
-            for hour in hours {
-                let count = table.get((hour, project.as_str(), key.as_str())).map_err(store_error)?;
-                found.extend(count.map(|count| (hour, count.value())));
+            let table = store.read()?.open_table(KEY_USAGE).map_err(store_error)?;
+            let (project, number) = (group.project.as_str(), group.group.number());
+            let start = match &from {
+                None => Bound::Included((project, number, "")),
+                Some(key) => Bound::Excluded((project, number, key.as_str())),
+            };
+            let mut page = PackedUsesPage { uses: Vec::new(), next: None };
+            let rows = table.range((start, Bound::Excluded((project, number + 1, "")))).map_err(store_error)?;
+            for (index, row) in rows.enumerate() {
+                let (row_key, packed) = row.map_err(store_error)?;
+                let (packed, key) = (packed.value(), row_key.value().2.to_owned());
+                if index + 1 >= limit as usize {
+                    page.next = Some(key.clone());
+                }
+                if packed::last_used(packed)?.as_ms() >= used_since_ms {
+                    page.uses.push(PackedUses { key, packed: packed.to_vec() });
+                }
+                if page.next.is_some() {
+                    break;
+                }
             }
-            Ok(found)
+            Ok(page)
         })
         .await
     }
 
-    pub(crate) async fn last_used(&self, _project: String, keys: Vec<String>) -> Result<Vec<Option<Timestamp>>> {
-        let transaction = self.read()?;
-        let table = transaction.open_table(LAST_USED).map_err(store_error)?;
-        keys.iter()
-            .map(|key| Ok(table.get(key.as_str()).map_err(store_error)?.map(|ms| Timestamp::from_ms(ms.value()))))
-            .collect()
-    }
-}
-
-/// Returns the first hour within the retention.
-fn first_retained_hour(current: u64) -> u64 {
-    current.saturating_sub(USAGE_RETENTION.as_secs() / 3600)
-}
-
-fn read_usage(
-    transaction: &ReadTransaction,
-    project: &str,
-    grouping: UsageGrouping,
-    hours: Range<u64>,
-) -> Result<Vec<RawUsage>> {
-    let table = transaction.open_table(USAGE).map_err(store_error)?;
-    let mut found = BTreeMap::new();
-    for hour in hours {
-        for entry in table.range((hour, project, "")..).map_err(store_error)? {
-            let (row_key, count) = entry.map_err(store_error)?;
-            let (row_hour, row_project, key) = row_key.value();
-            if (row_hour, row_project) != (hour, project) {
-                break;
+    pub(crate) async fn swap_packed_usage(&self, group: KeyGroup, swaps: Vec<PackedUsesSwap>) -> Result<()> {
+        self.perform(move |transaction| {
+            let mut table = transaction.open_table(KEY_USAGE).map_err(store_error)?;
+            for swap in &swaps {
+                let row_key = (group.project.as_str(), group.group.number(), swap.key.as_str());
+                let stored = table.get(row_key).map_err(store_error)?.map(|packed| packed.value().to_vec());
+                if stored.as_deref() == Some(swap.read.as_slice()) {
+                    match &swap.new {
+                        Some(new) => table.insert(row_key, new.as_slice()).map(drop),
+                        None => table.remove(row_key).map(drop),
+                    }
+                    .map_err(store_error)?;
+                }
             }
-            let key = match grouping {
-                UsageGrouping::Project => String::new(),
-                UsageGrouping::Keys => key.to_owned(),
-            };
-            *found.entry((hour, key)).or_insert(0) += count.value();
-        }
+            Ok(())
+        })
+        .await
     }
-    Ok(found.into_iter().map(|((hour, key), count)| RawUsage { hour, key, count }).collect())
-}
-
-/// Removes hours past the retention.
-pub(super) fn trim(transaction: &WriteTransaction, batch: u32, now: Timestamp) -> Result<()> {
-    let first_hour = first_retained_hour(now.as_ms() / HOUR_MS);
-    let mut table = transaction.open_table(USAGE).map_err(store_error)?;
-    let mut expired = Vec::new();
-    for entry in table.range(..(first_hour, "", "")).map_err(store_error)?.take(batch as usize) {
-        let (hour, project, key) = {
-            let row_key = entry.map_err(store_error)?.0;
-            let (hour, project, key) = row_key.value();
-            (hour, project.to_owned(), key.to_owned())
-        };
-        expired.push((hour, project, key));
-    }
-    for (hour, project, key) in &expired {
-        table.remove((*hour, project.as_str(), key.as_str())).map_err(store_error)?;
-    }
-    Ok(())
 }

@@ -32,7 +32,7 @@ impl Redis {
         self.inner.connections.run_command(&command, COMMIT_TIMEOUT).await.map(drop)
     }
 
-    /// Removes the window of a rate limit, or the usage of a project.
+    /// Removes the window of a rate limit, the usage of a project, or that of a group of its keys.
     pub(crate) async fn remove_meter(&self, name: &str) -> Result<()> {
         let key = |kind: &str| self.tagged_key(kind, name);
         let mut hours = redis::cmd("ZRANGEBYSCORE");
@@ -40,8 +40,10 @@ impl Redis {
         let hours = self.inner.connections.run_rate_limit_command(&hours, COMMIT_TIMEOUT).await?;
         let hours: Vec<String> = redis::from_redis_value(hours).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
         let buckets = hours.iter().map(|hour| key(&format!("usage:{hour}")));
-        let keys: Vec<String> =
-            [key("window"), key("usage-hours"), key("last-used")].into_iter().chain(buckets).collect();
+        let keys: Vec<String> = [key("window"), key("usage-hours"), key("last-used"), key("key-usage")]
+            .into_iter()
+            .chain(buckets)
+            .collect();
         let mut command = redis::cmd("DEL");
         command.arg(&keys);
         self.inner.connections.run_rate_limit_command(&command, COMMIT_TIMEOUT).await.map(drop)

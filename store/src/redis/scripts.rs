@@ -68,12 +68,15 @@ scripts! {
     POSITION = " flags=no-writes", ["common", "position"];
     RETURN_ALLOWANCE = " flags=allow-oom", ["return_allowance"];
     LEASE_ALLOWANCE = " flags=allow-oom", ["lease_allowance"];
-    COPY_USAGE = "", ["copy_usage"];
+    COPY_HOURLY_USAGE = "", ["copy_hourly_usage"];
     MARK_COPY = "", ["mark_copy"];
     FINISH_COPY = "", ["finish_copy"];
     ADD_USAGE = " flags=allow-oom", ["add_usage"];
-    USAGE = " flags=no-writes", ["usage"];
-    KEY_USAGE = " flags=no-writes", ["key_usage"];
+    USAGE_PAGE = " flags=no-writes", ["usage_page"];
+    SWAP_USAGE = " flags=allow-oom", ["swap_usage"];
+    ADD_HOURLY_USAGE = " flags=allow-oom", ["add_hourly_usage"];
+    HOURLY_USAGE = " flags=no-writes", ["hourly_usage"];
+    HOURLY_KEY_USAGE = " flags=no-writes", ["hourly_key_usage"];
     FAN_OUT = " flags=allow-oom", ["common", "queue", "fan_out"];
     DUE_WEBHOOKS = " flags=no-writes", ["common", "due_webhooks"];
     LEASE_DELIVERIES = " flags=allow-oom", ["common", "queue", "lease_deliveries"];

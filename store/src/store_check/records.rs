@@ -6,19 +6,23 @@ use gatepost_domain::change::Action;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::{AccountId, EventId, GatewayId, KeyId, ProjectId};
 use gatepost_domain::key::{self, Env, Secret};
-use gatepost_domain::partition::Partition;
+use gatepost_domain::partition::{Partition, PartitionGroup};
 use gatepost_domain::record::{Account, Actor, ApiKey, CreationContext, KeyDigest, Metadata, Project, Stamps, Status};
 use gatepost_domain::time::{Timestamp, Version};
 use gatepost_domain::window::{Generations, Limit, UnusedLease, WindowKind};
 
 use super::removal::TrialName;
 use super::trial::Trial;
+use crate::backend::Backend;
 use crate::cell_store::CellStore;
 use crate::change::{Change, RecordWrite, StoredResponse};
 use crate::error::{Result, StoreErrorKind};
 use crate::index::{access_keys_index, accounts_index, api_keys_index, projects_index, webhooks_index};
-use crate::ops::{CommitOutcome, FeedCursor, GatewayLabel, Heartbeat, RecordName, SortOrder, UsageGrouping};
+use crate::ops::{
+    CommitOutcome, FeedCursor, GatewayLabel, Heartbeat, KeyGroup, PackedUsesSwap, RecordName, SortOrder, UsageGrouping,
+};
 use crate::random::os_rng;
+use crate::redis::usage::usage_tag;
 
 /// Name of the window of a rate limit, and of a stored response.
 pub(super) const NAME: &str = "check";
@@ -73,7 +77,10 @@ impl Records {
         let texts = indexes.into_iter().map(|index| index.0).chain(records);
         let names = texts.map(|text| TrialName::Record(text.into_bytes()));
         let digest = TrialName::Record(self.digest.as_bytes().to_vec());
-        names.chain([digest, TrialName::Meter(NAME.to_owned()), TrialName::Meter(project.to_string())]).collect()
+        let groups = PartitionGroup::all()
+            .map(|group| usage_tag(&KeyGroup { project: project.to_string(), group }))
+            .chain([NAME.to_owned(), project.to_string()]);
+        names.chain([digest]).chain(groups.map(TrialName::Meter)).collect()
     }
 
     pub(super) async fn try_all(&self, trial: &mut Trial, cell: &CellStore) {
@@ -125,13 +132,26 @@ impl Records {
             let unused = UnusedLease { generation: 0, reset: lease.reset, count: 1 };
             trial.note("return_allowance", cell.return_allowance(NAME, unused).await);
         }
-        trial.note("add_usage", cell.add_usage(project, &[(key.clone(), 1)]).await);
-        let (from, to) = (Timestamp::from_ms(0), Timestamp::from_ms(u64::MAX / 2));
+        let (project, key) = (project.to_string(), key.to_string());
+        self.try_usage(trial, &cell.backend, &project, &key).await;
+        let (from, to) = (0, u64::from(u32::MAX));
+        trial.note("add_hourly_usage", cell.backend.add_hourly_usage(project.clone(), vec![(key.clone(), 1)]).await);
         for grouping in [UsageGrouping::Project, UsageGrouping::Keys] {
-            trial.note("usage", cell.usage(project, grouping, from, to).await);
+            trial.note("hourly_usage", cell.backend.hourly_usage(project.clone(), grouping, from, to).await);
         }
-        trial.note("key_usage", cell.key_usage(project, key, from, to).await);
-        trial.note("last_used", cell.last_used(project, &[key]).await);
+        trial.note("hourly_key_usage", cell.backend.hourly_key_usage(project.clone(), key.clone(), from, to).await);
+        trial.note("hourly_last_used", cell.backend.hourly_last_used(project, vec![key]).await);
+    }
+
+    async fn try_usage(&self, trial: &mut Trial, backend: &Backend, project: &str, key: &str) {
+        let group = KeyGroup { project: project.to_owned(), group: self.key.id.partition().group() };
+        trial.note("add_usage", backend.add_usage(group.clone(), vec![(key.to_owned(), 1)]).await);
+        let packed = trial.note("packed_usage", backend.packed_usage(group.clone(), vec![key.to_owned()]).await);
+        let page = backend.packed_usage_page(group.clone(), None, 0, 10).await;
+        trial.note("packed_usage_page", page.and_then(|page| expect(!page.uses.is_empty(), "the uses are not listed")));
+        let read = packed.into_iter().flatten().next().flatten().unwrap_or_default();
+        let swap = PackedUsesSwap { key: key.to_owned(), read, new: None };
+        trial.note("swap_packed_usage", backend.swap_packed_usage(group, vec![swap]).await);
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::error::{Result, StoreError};
 
 /// Operations that are tried, in this order: connecting, and the operations of the backend.
-pub(super) const OPERATIONS: [&str; 61] = [
+pub(super) const OPERATIONS: [&str; 65] = [
     "connect",
     "create",
     "open",
@@ -34,9 +34,13 @@ pub(super) const OPERATIONS: [&str; 61] = [
     "lease_allowance",
     "return_allowance",
     "add_usage",
-    "usage",
-    "key_usage",
-    "last_used",
+    "packed_usage",
+    "packed_usage_page",
+    "swap_packed_usage",
+    "add_hourly_usage",
+    "hourly_usage",
+    "hourly_key_usage",
+    "hourly_last_used",
     "fan_out_cursor",
     "fan_out",
     "due_webhooks",

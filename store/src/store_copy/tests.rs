@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use gatepost_domain::id::{EventId, RecoveryId};
 use gatepost_domain::key::ChecksumPolicy;
+use gatepost_domain::partition::PartitionGroup;
 use gatepost_domain::time::{Timestamp, Version};
 use gatepost_test_support::RedisServer;
 use tokio::sync::mpsc;
@@ -14,6 +15,7 @@ use crate::clock::SystemClock;
 use crate::copied_entry::{CopiedChange, CopiedDeadLetter, CopiedDelivery, CopiedLogEntry, CopiedWindow, StoreNumber};
 use crate::ops::{DeliveryKind, Image, RawRecovery, RecoveryStatus};
 use crate::record_format::encode_record;
+use crate::usage::packed;
 
 const MS: u64 = 1_800_000_000_000;
 
@@ -118,6 +120,18 @@ fn records() -> Vec<CopiedEntry> {
         CopiedEntry::Usage { hour, project: "prj_00a".to_owned(), key: key.clone(), count: 4 },
         CopiedEntry::Usage { hour, project: "prj_00a".to_owned(), key: "key_00gone".to_owned(), count: 5 },
         CopiedEntry::LastUse { project: "prj_00a".to_owned(), key, ms: MS },
+        CopiedEntry::KeyUsage {
+            project: "prj_00a".to_owned(),
+            group: PartitionGroup::new(3).unwrap(),
+            key: String::new(),
+            packed: packed::add(None, Timestamp::from_ms(MS), 7),
+        },
+        CopiedEntry::KeyUsage {
+            project: "prj_00a".to_owned(),
+            group: PartitionGroup::new(0).unwrap(),
+            key: "key_00gone".to_owned(),
+            packed: packed::add(Some(&packed::add(None, Timestamp::from_ms(MS), 7)), Timestamp::from_ms(2 * MS), 1),
+        },
         CopiedEntry::AccountCount { account: "acc_00a".to_owned(), resource: "api-keys".to_owned(), count: 1 },
         CopiedEntry::CountingProgress { index: "projects:acc_00a".to_owned(), member: "~".to_owned() },
     ]

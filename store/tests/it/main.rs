@@ -17,6 +17,7 @@ mod recoveries;
 mod store_check;
 mod store_copy;
 mod trim;
+mod usage;
 mod webhook_failures;
 
 use fixture::{TestBackend, acl_for};
@@ -101,8 +102,12 @@ conformance! {
     rate_limits::a_gateway_unaware_of_a_later_generation_starts_windows_of_it,
     rate_limits::a_clock_stepping_back_ends_its_windows,
     rate_limits::calendar_windows_end_with_their_period,
-    rate_limits::usage_of_one_key_is_read_by_hour,
-    rate_limits::usage_is_summed_by_hour_and_kept_for_its_retention,
+    usage::uses_are_counted_by_the_hour_and_by_key,
+    usage::uses_are_counted_by_the_hour_in_the_first_format,
+    usage::old_hours_become_days_and_old_days_months,
+    usage::uses_that_are_added_during_a_roll_up_are_kept,
+    usage::uses_from_before_an_upgrade_are_still_reported,
+    usage::many_keys_are_reported_once_each,
     queue::racing_fan_outs_are_applied_once,
     queue::a_leased_delivery_has_one_holder_until_its_lease_expires,
     queue::a_lease_reads_the_webhook_as_it_is,

@@ -1,14 +1,11 @@
-//! Rate limit allowances and usage counters.
+//! Rate limit allowances.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::window::{Generation, LeaseGrant, Limit, Period, UnusedLease, WindowKind};
 use gatepost_store::CellStore;
-use gatepost_store::UsageGrouping;
-use gatepost_store::options::USAGE_RETENTION;
 
 use crate::fixture::TestBackend;
 
@@ -181,65 +178,4 @@ pub(crate) async fn calendar_windows_end_with_their_period(backend: TestBackend)
         assert_eq!((granted, next > reset), (10, true));
         test.skew.add(-until_then - 1000);
     }
-}
-
-pub(crate) async fn usage_of_one_key_is_read_by_hour(backend: TestBackend) {
-    let test = backend.fixture().await;
-    let project = &test.project.record.id;
-    let [a, b, never] = ["a", "b", "never"].map(|name| KeyId::parse(&format!("key_00{name}")).unwrap());
-    for uses in [2, 0, 3] {
-        let of_a = (uses > 0).then(|| (a.clone(), uses));
-        let usage: Vec<_> = of_a.into_iter().chain([(b.clone(), 7)]).collect();
-        test.store.add_usage(project, &usage).await.unwrap();
-        test.skew.add(3_600_000);
-    }
-    let (from, to) = (Timestamp::from_ms(0), test.now().plus(LENGTH));
-    let read = async |key: &KeyId| test.store.key_usage(project, key, from, to).await.unwrap();
-    let of_a = read(&a).await;
-    assert_eq!(
-        of_a.iter().map(|row| (row.key.as_ref(), row.count)).collect::<Vec<_>>(),
-        [(Some(&a), 2), (Some(&a), 3)]
-    );
-    assert_eq!(of_a[1].hour.since(of_a[0].hour), Duration::from_secs(2 * 3600), "an hour without a use is left out");
-    let everything = test.store.usage(project, UsageGrouping::Keys, from, to).await.unwrap();
-    for key in [&a, &b, &never] {
-        let rows: Vec<_> = everything.iter().filter(|row| row.key.as_ref() == Some(key)).cloned().collect();
-        assert_eq!(read(key).await, rows, "{key}");
-    }
-    let second_hour = test.store.key_usage(project, &a, of_a[1].hour, of_a[1].hour.plus(Duration::from_secs(3600)));
-    assert_eq!(second_hour.await.unwrap(), of_a[1..]);
-    let other = ProjectId::parse("prj_00other").unwrap();
-    assert!(test.store.key_usage(&other, &a, from, to).await.unwrap().is_empty());
-}
-
-pub(crate) async fn usage_is_summed_by_hour_and_kept_for_its_retention(backend: TestBackend) {
-    let test = backend.fixture().await;
-    let project = &test.project.record.id;
-    let keys = ["a", "b", "never"].map(|name| KeyId::parse(&format!("key_00{name}")).unwrap());
-    let [a, b, _] = &keys;
-    let begin = test.now();
-    let add = async |usage: &[(KeyId, u64)]| test.store.add_usage(project, usage).await.unwrap();
-    let read = async |of: UsageGrouping| {
-        let (from, to) = (Timestamp::from_ms(0), test.now().plus(LENGTH));
-        let usage = test.store.usage(project, of, from, to).await.unwrap();
-        usage.into_iter().map(|row| (row.key, row.count)).collect::<Vec<_>>()
-    };
-    add(&[(a.clone(), 2), (b.clone(), 1)]).await;
-    add(&[(a.clone(), 3)]).await;
-    test.skew.add(3_600_000);
-    let later = test.now();
-    add(&[(a.clone(), 4)]).await;
-    let total: u64 = read(UsageGrouping::Project).await.into_iter().map(|(_, count)| count).sum();
-    assert_eq!(total, 10);
-    let of_a = read(UsageGrouping::Keys).await.into_iter().filter(|(key, _)| key.as_ref() == Some(a));
-    assert_eq!(of_a.map(|(_, count)| count).collect::<Vec<_>>().last(), Some(&4));
-    let last = test.store.last_used(project, &keys.each_ref()).await.unwrap();
-    assert!(last[0].is_some_and(|at| at >= later) && last[1].is_some_and(|at| at >= begin && at < later));
-    assert_eq!(last[2], None);
-    let other = ProjectId::parse("prj_00other").unwrap();
-    assert!(test.store.usage(&other, UsageGrouping::Keys, begin, later.plus(LENGTH)).await.unwrap().is_empty());
-
-    test.skew.add(i64::try_from(USAGE_RETENTION.as_millis()).unwrap() + 3_600_000);
-    add(&[(b.clone(), 7)]).await;
-    assert_eq!(read(UsageGrouping::Keys).await, vec![(Some(b.clone()), 7)]);
 }

@@ -16,16 +16,17 @@ use gatepost_store::clock::SystemClock;
 use gatepost_store::{
     CellStore, Change, CommitOutcome, CopyError, CopyProgress, CopyReport, CopyStart, DeliveryKind,
     DeliveryLeaseRequest, Disposition, DroppedDelivery, FeedCursor, FirstUseOutcome, GatewayLabel, Heartbeat,
-    RecordWrite, Store, StoreErrorKind, StoreOptions, StoreUrl, StoredResponse, UsageGrouping, copy_store, os_rng,
+    RecordWrite, Store, StoreErrorKind, StoreOptions, StoreUrl, StoredResponse, copy_store, os_rng,
 };
 use gatepost_test_support::{RedisCluster, RedisServer, SentinelSet};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use crate::fixture::{ACL, Fixture, TestBackend, acl_for, change};
+use crate::usage;
 
 /// Commands that a copy needs besides those of the list.
-const COPY_COMMANDS: &str = " +scan +hscan";
+const COPY_COMMANDS: &str = " +scan";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Name of a quota's window.
 const QUOTA: &str = "key_00a:quota";
@@ -140,7 +141,7 @@ impl FullStore {
             format!("{:?}", store.attempts(webhook, None, 100).await.unwrap()),
             format!("{:?}", store.webhook_numbers(webhook).await.unwrap()),
             format!("{:?}", store.quarantine(Version::MAX, 100).await.unwrap()),
-            format!("{:?}", store.usage(project, UsageGrouping::Keys, all_time.0, all_time.1).await.unwrap()),
+            format!("{:?}", usage::uses_of_keys(&store, project, all_time.0, all_time.1).await),
             format!("{:?}", store.last_used(project, &ids).await.unwrap()),
             format!("{:?}", response.map(|response| response.expose().to_owned())),
         ]
@@ -417,5 +418,5 @@ async fn the_list_without_the_commands_of_copies_refuses_one() {
     let test = TestBackend::redis().fixture().await;
     let error = refusal(&test.backend.options, &embedded(&directory, "copy")).await;
     assert!(error_chain(&error).contains("the Redis user gatepost may not run the command scan"), "{error:?}");
-    assert!(!ACL.contains("scan"));
+    assert!(!ACL.contains(COPY_COMMANDS));
 }

@@ -40,7 +40,8 @@ pub(crate) struct ApiKeyTotal {
 
 /// Returns the number of uses of a project's keys per hour, day or month, oldest first.
 ///
-/// Periods without uses are omitted. A use is counted within one second. Counts are retained for 90 days.
+/// Periods without uses are omitted. A use is counted within one second. By default, counts older than 7 days are kept by
+/// the day, and those older than 90 days by the month.
 #[utoipa::path(
     get, path = "/analytics/project-totals", operation_id = "getProjectTotals", tag = "analytics",
     params(

@@ -6,6 +6,7 @@ use super::pending::Writes;
 use super::queue_commands;
 use super::reads::format_store_number;
 use crate::copied_entry::{CopiedEntry, CopiedWindow};
+use crate::ops::KeyGroup;
 use crate::record_format::format_version;
 use crate::redis::Redis;
 
@@ -45,6 +46,11 @@ pub(super) fn add(writes: &mut Writes, redis: &Redis, entry: CopiedEntry) {
         CopiedEntry::Window(window) => add_window(writes, redis, window),
         CopiedEntry::Usage { hour, project, key, count } => {
             writes.usage.entry((project, hour)).or_default().push((key, count));
+        }
+        CopiedEntry::KeyUsage { project, group, key, packed } => {
+            let mut command = cmd("HSET");
+            command.arg(redis.usage_key(&KeyGroup { project, group })).arg(key).arg(packed);
+            writes.meters.push(vec![command]);
         }
         CopiedEntry::LastUse { project, key, ms } => {
             let mut command = cmd("HSET");

@@ -70,8 +70,13 @@ const RECORD_KEYS: [KeyName; 45] = [
 ];
 
 /// Names of the keys with hash tags of their own: of windows, and of the usage of projects.
-const METER_KEYS: [KeyName; 4] =
-    [("window", Read, ""), ("usage-hours", Derived, "usage:"), ("usage:", Read, ""), ("last-used", Read, "")];
+const METER_KEYS: [KeyName; 5] = [
+    ("window", Read, ""),
+    ("usage-hours", Derived, "usage:"),
+    ("usage:", Read, ""),
+    ("last-used", Read, ""),
+    ("key-usage", Read, ""),
+];
 
 /// Start of the hash tags of a trial (`gatepost check --store`) below that of the store.
 const TRIAL_TAG: &str = "check-";
@@ -85,7 +90,7 @@ pub(super) struct CopiedKey {
     pub(super) kind: &'static str,
     /// What follows the name: an id, an index, an hour. Bytes for digests.
     pub(super) name: Vec<u8>,
-    /// Name of the window, or the project whose usage it is; empty for records.
+    /// Name of the window, the project whose usage it is, or the project and group; empty for records.
     pub(super) meter: String,
 }
 
@@ -163,7 +168,12 @@ mod tests {
         let known: BTreeSet<&str> = RECORD_KEYS.iter().map(|(name, ..)| *name).collect();
         let named: BTreeSet<&str> = key_names().chain(["meta"]).collect();
         assert_eq!(known, named);
-        let source = concat!(include_str!("../rate_limits.rs"), include_str!("../lua/add_usage.lua"));
+        let source = concat!(
+            include_str!("../rate_limits.rs"),
+            include_str!("../hourly_usage.rs"),
+            include_str!("../usage.rs"),
+            include_str!("../lua/add_hourly_usage.lua")
+        );
         for (name, ..) in METER_KEYS {
             assert!(source.contains(&format!("'{name}'")) || source.contains(&format!("\"{name}\"")), "{name}");
         }

@@ -7,7 +7,9 @@ use super::reads::Batches;
 use super::values::{number, text};
 use crate::copied_entry::{CopiedEntry, CopiedWindow};
 use crate::error::Result;
+use crate::ops::KeyGroup;
 use crate::redis::Redis;
+use crate::redis::usage::parse_usage_tag;
 
 /// Keys whose records are looked for at the same time.
 const CONCURRENT_LOOKUPS: usize = 64;
@@ -43,6 +45,20 @@ impl Redis {
                 }
             }
             batches.send(entries).await?;
+            if cursor == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(super) async fn read_key_usage(&self, key: &CopiedKey, batches: &Batches<'_>) -> Result<()> {
+        let KeyGroup { project, group } = parse_usage_tag(&key.meter)?;
+        let mut cursor = 0;
+        loop {
+            let uses = self.hash_chunk(&key.key, &mut cursor).await?.into_iter().map(|(key, packed)| {
+                Ok(CopiedEntry::KeyUsage { project: project.clone(), group, key: text(key)?, packed })
+            });
+            batches.send(uses.collect::<Result<_>>()?).await?;
             if cursor == 0 {
                 return Ok(());
             }

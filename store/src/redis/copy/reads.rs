@@ -84,6 +84,7 @@ impl Redis {
             "sealed" => self.read_sealed(key, batches).await,
             "usage:" => self.read_usage(key, batches).await,
             "last-used" => self.read_last_uses(key, batches).await,
+            "key-usage" => self.read_key_usage(key, batches).await,
             _ => self.read_queue_key(key, batches).await,
         }
     }
@@ -151,13 +152,14 @@ impl Redis {
 
 /// Returns whether the key is read in several parts.
 fn is_large(key: &CopiedKey) -> bool {
-    const LARGE: [&str; 15] = [
+    const LARGE: [&str; 16] = [
         "meta",
         "stream",
         "index:",
         "sealed",
         "usage:",
         "last-used",
+        "key-usage",
         "events",
         "capped",
         "log-checks",

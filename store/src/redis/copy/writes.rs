@@ -11,7 +11,7 @@ use super::queue_values::parse_quarantined;
 use super::values::convert;
 use crate::copied_entry::{CopiedChange, CopiedEntry};
 use crate::error::{Result, StoreErrorKind};
-use crate::options::{COMMIT_TIMEOUT, USAGE_RETENTION};
+use crate::options::{COMMIT_TIMEOUT, HOURLY_RETENTION_HOURS};
 use crate::record_format::{format_version, parse_version};
 use crate::redis::{Redis, scripts};
 
@@ -84,8 +84,8 @@ impl Redis {
     }
 
     async fn write_usage(&self, project: &str, hour: u64, uses: &[(String, u64)]) -> Result<()> {
-        let mut invocation = scripts::COPY_USAGE.prepare_invoke();
-        invocation.key(self.tagged_key("usage-hours", project)).arg(hour).arg(USAGE_RETENTION.as_secs() / 3600);
+        let mut invocation = scripts::COPY_HOURLY_USAGE.prepare_invoke();
+        invocation.key(self.tagged_key("usage-hours", project)).arg(hour).arg(HOURLY_RETENTION_HOURS);
         for (key, count) in uses {
             invocation.arg(key).arg(*count);
         }

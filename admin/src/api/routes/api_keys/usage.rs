@@ -63,7 +63,7 @@ impl From<KeyUsage> for KeyUsageBody {
 
 /// Returns the number of uses of one key per hour, day or month.
 ///
-/// Counts are retained for 90 days.
+/// By default, counts older than 7 days are kept by the day, and those older than 90 days by the month.
 #[utoipa::path(
     get, path = "/api-keys/{key}/usage", operation_id = "getApiKeyUsage", tag = "analytics",
     params(

@@ -1,6 +1,7 @@
--- Sets the uses of a project's keys in an hour, for a copy from another store. Usage has its own hash tags, so this runs
--- without common.lua and does not compare the store id; other keys are derived from KEYS[1], whose tag they share.
--- KEYS[1] the hours of a project, see add_usage. ARGV: hour, retention of buckets in hours, then key and count
+-- Sets the uses of a project's keys in an hour, in the first format, for a copy from another store. Usage has its own
+-- hash tags, so this runs without common.lua and does not compare the store id; other keys are derived from KEYS[1],
+-- whose tag they share.
+-- KEYS[1] the hours of a project, see add_hourly_usage. ARGV: hour, retention of buckets in hours, then key and count
 --   alternately.
 -- Returns nothing.
 local HOUR_MS = 3600000

@@ -1,5 +1,5 @@
 -- Reads a project's uses by the hour.
--- KEYS[1] the hours of a project, see add_usage. ARGV: first hour, hour to stop before, 'project' or 'keys'.
+-- KEYS[1] the hours of a project, see add_hourly_usage. ARGV: first hour, hour to stop before, 'project' or 'keys'.
 -- Returns hour, key ('' for all together) and count for each row, oldest hour first.
 local prefix = string.sub(KEYS[1], 1, -#'usage-hours' - 1)
 local reply = {}

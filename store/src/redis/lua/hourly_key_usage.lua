@@ -1,5 +1,5 @@
 -- Reads the uses of one key by the hour.
--- KEYS[1] the hours of a project, see add_usage. ARGV: first hour, hour to stop before, key.
+-- KEYS[1] the hours of a project, see add_hourly_usage. ARGV: first hour, hour to stop before, key.
 -- Returns hour and count for each hour with a use, oldest first.
 local prefix = string.sub(KEYS[1], 1, -#'usage-hours' - 1)
 local reply = {}

@@ -1,0 +1,64 @@
+//! Rolls up usage: the hours of each key are packed, old hours become days, and old days months.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost_domain::id::ProjectId;
+use gatepost_runtime::error_chain;
+use gatepost_store::{CellStore, MAX_PAGE, Result};
+
+use crate::context::{DelivererContext, sleep_unless_stopped};
+
+/// Time from the end of a roll-up to the next. Nothing is lost while none runs: uses only take more memory.
+const INTERVAL: Duration = Duration::from_secs(6 * 3600);
+/// Pause after 100 keys: Redis serves others meanwhile.
+const PAUSE: Duration = Duration::from_millis(10);
+const RETRY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Rolls up usage until the deliverer is stopped.
+pub(crate) async fn run(context: Arc<DelivererContext>) {
+    let mut stopped = context.stopped.clone();
+    while !*stopped.borrow() {
+        let interval = match roll_up_all(&context).await {
+            Ok(()) => INTERVAL,
+            Err(error) => {
+                tracing::warn!(error = %error_chain(&error), "rolling up usage failed, retrying in 60 s");
+                RETRY_INTERVAL
+            }
+        };
+        sleep_unless_stopped(&mut stopped, interval).await;
+    }
+}
+
+async fn roll_up_all(context: &DelivererContext) -> Result<()> {
+    let mut after = String::new();
+    loop {
+        let accounts = context.store.accounts(&after, MAX_PAGE).await?;
+        for account in &accounts.items {
+            let mut after = String::new();
+            loop {
+                let projects = context.store.projects(&account.record.id, &after, MAX_PAGE).await?;
+                for project in &projects.items {
+                    roll_up(context, &context.store, &project.record.id).await?;
+                }
+                let Some(next) = projects.next else { break };
+                after = next;
+            }
+        }
+        let Some(next) = accounts.next else { return Ok(()) };
+        after = next;
+    }
+}
+
+async fn roll_up(context: &DelivererContext, store: &CellStore, project: &ProjectId) -> Result<()> {
+    let mut stopped = context.stopped.clone();
+    let mut position = None;
+    while !*stopped.borrow() {
+        position = store.roll_up_usage(project, position).await?;
+        if position.is_none() {
+            break;
+        }
+        sleep_unless_stopped(&mut stopped, PAUSE).await;
+    }
+    Ok(())
+}
