@@ -1,17 +1,17 @@
-//! Rolls up usage: the hours of each key are packed, old hours become days, and old days months.
+//! Rolls up usage: ended hours of each key are packed, old hours become days, and old days months.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::id::ProjectId;
 use gatepost_runtime::error_chain;
-use gatepost_store::{CellStore, MAX_PAGE, Result};
+use gatepost_store::{MAX_PAGE, Result};
 
 use crate::context::{DelivererContext, sleep_unless_stopped};
 
 /// Time from the end of a roll-up to the next. Nothing is lost while none runs: uses only take more memory.
 const INTERVAL: Duration = Duration::from_secs(6 * 3600);
-/// Pause after 100 keys: Redis serves others meanwhile.
+/// Pause after 200 keys: Redis serves others meanwhile.
 const PAUSE: Duration = Duration::from_millis(10);
 const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -39,7 +39,10 @@ async fn roll_up_all(context: &DelivererContext) -> Result<()> {
             loop {
                 let projects = context.store.projects(&account.record.id, &after, MAX_PAGE).await?;
                 for project in &projects.items {
-                    roll_up(context, &context.store, &project.record.id).await?;
+                    roll_up(context, &project.record.id).await?;
+                    if *context.stopped.borrow() {
+                        return Ok(());
+                    }
                 }
                 let Some(next) = projects.next else { break };
                 after = next;
@@ -50,11 +53,11 @@ async fn roll_up_all(context: &DelivererContext) -> Result<()> {
     }
 }
 
-async fn roll_up(context: &DelivererContext, store: &CellStore, project: &ProjectId) -> Result<()> {
+async fn roll_up(context: &DelivererContext, project: &ProjectId) -> Result<()> {
     let mut stopped = context.stopped.clone();
     let mut position = None;
     while !*stopped.borrow() {
-        position = store.roll_up_usage(project, position).await?;
+        position = context.store.roll_up_usage(project, position).await?;
         if position.is_none() {
             break;
         }

@@ -15,12 +15,12 @@ use crate::error::Result;
 use crate::format::LaterFormat;
 use crate::ops::{
     CursorCheck, DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, FeedCursor,
-    FirstUseOutcome, Heartbeat, HeartbeatReply, IndexName, InvalidationBatch, KeyGroup, LeaseStatus, PackedUsesPage,
-    PackedUsesSwap, QueueStats, RawCommit, RawCommitOutcome, RawDeadLetter, RawDelivery, RawDeliveryLeases, RawFanOut,
-    RawFeed, RawFirstUseClaim, RawLookup, RawRecord, RawRecovery, RawRecoveryCreation, RawRecoveryStep,
-    RawResponseSwap, RawRunningRecovery, RawSettlement, RawUsage, RecordName, RecoveryStepOutcome, RegisteredGateway,
-    ReplayStats, RetentionPolicy, SendNowOutcome, SettlementOutcome, SortOrder, SwapOutcome, TrimStats, UsageGrouping,
-    WebhookNumbers,
+    FirstUseOutcome, Heartbeat, HeartbeatReply, IndexName, InvalidationBatch, KeyGroup, LeaseStatus, QueueStats,
+    RawCommit, RawCommitOutcome, RawDeadLetter, RawDelivery, RawDeliveryLeases, RawFanOut, RawFeed, RawFirstUseClaim,
+    RawLookup, RawRecord, RawRecovery, RawRecoveryCreation, RawRecoveryStep, RawResponseSwap, RawRunningRecovery,
+    RawSettlement, RawUsage, RecordName, RecoveryStepOutcome, RegisteredGateway, ReplayStats, RetentionPolicy,
+    RolledUpUses, SendNowOutcome, SettlementOutcome, SortOrder, StoredUses, SwapOutcome, TrimStats, UsageGrouping,
+    UsesPage, WebhookNumbers,
 };
 use crate::redis::Redis;
 use crate::store_header::StoreHeader;
@@ -145,15 +145,13 @@ ops! {
     fn return_allowance(name: String, unused: UnusedLease) -> ();
     /// Adds uses of keys of a group to the current hour and sets their last use to now. Names each key once.
     fn add_usage(group: KeyGroup, usage: Vec<(String, u64)>) -> ();
-    /// Reads the packed uses of keys of a group, in their order. The key with the empty name is all keys of the group.
-    fn packed_usage(group: KeyGroup, keys: Vec<String>) -> Vec<Option<Vec<u8>>>;
-    /// Reads the packed uses of some keys of a group that were used since a time, from a page's `next` or from the start.
+    /// Reads the uses of keys of a group, in their order. The empty key is all keys of the group together.
+    fn key_uses(group: KeyGroup, keys: Vec<String>) -> Vec<StoredUses>;
+    /// Reads the uses of some keys of a group whose last use is not before an hour, from a page's `next` or from the start.
     /// Looks at about `limit` keys.
-    fn packed_usage_page(
-        group: KeyGroup, from: Option<String>, used_since_ms: u64, limit: u32
-    ) -> PackedUsesPage;
-    /// Replaces packed uses of keys of a group that have not changed since they were read.
-    fn swap_packed_usage(group: KeyGroup, swaps: Vec<PackedUsesSwap>) -> ();
+    fn uses_page(group: KeyGroup, from: Option<String>, since_hour: u64, limit: u32) -> UsesPage;
+    /// Replaces uses of keys of a group, except of keys whose uses have been added since they were read.
+    fn roll_up(group: KeyGroup, uses: Vec<RolledUpUses>) -> ();
 
     // ---- Usage in the first format
     /// Adds uses of a project's keys to the current hour and sets their last use to now.

@@ -8,7 +8,7 @@ use gatepost_domain::time::Version;
 use gatepost_domain::usage::HOUR_MS;
 
 use crate::error::{StoreError, StoreErrorKind};
-use crate::ops::{DeliveryKind, RawRecovery};
+use crate::ops::{DeliveryKind, RawRecovery, UsesPart};
 use crate::options::HOURLY_RETENTION_HOURS;
 
 /// How long a removal is remembered, on both backends.
@@ -168,6 +168,16 @@ pub(crate) struct CopiedWindow {
     pub length_ms: u64,
 }
 
+/// Uses of a key, or of all keys of a group if the key is empty, as both backends store them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct CopiedKeyUsage {
+    pub project: String,
+    pub group: PartitionGroup,
+    pub part: UsesPart,
+    pub key: String,
+    pub uses: Vec<u8>,
+}
+
 /// One entry of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum CopiedEntry {
@@ -263,13 +273,7 @@ pub(crate) enum CopiedEntry {
         key: String,
         ms: u64,
     },
-    /// The key is empty for all keys of the group together.
-    KeyUsage {
-        project: String,
-        group: PartitionGroup,
-        key: String,
-        packed: Vec<u8>,
-    },
+    KeyUsage(CopiedKeyUsage),
     AccountCount {
         account: String,
         resource: String,
@@ -338,7 +342,7 @@ impl CopiedEntry {
             CopiedEntry::Window(_) => "rate limit windows",
             CopiedEntry::Usage { .. } => "usage counters",
             CopiedEntry::LastUse { .. } => "last uses",
-            CopiedEntry::KeyUsage { .. } => "uses of keys",
+            CopiedEntry::KeyUsage(_) => "uses of keys",
             CopiedEntry::AccountCount { .. } => "account counts",
             CopiedEntry::CountingProgress { .. } => "counting cursors",
         }
@@ -371,7 +375,7 @@ impl CopiedEntry {
             | CopiedEntry::DeadLetter(_)
             | CopiedEntry::Quarantined { .. }
             | CopiedEntry::LastUse { .. }
-            | CopiedEntry::KeyUsage { .. }
+            | CopiedEntry::KeyUsage(_)
             | CopiedEntry::AccountCount { .. }
             | CopiedEntry::CountingProgress { .. } => None,
         }

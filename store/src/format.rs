@@ -15,8 +15,8 @@ impl Format {
     pub const FIRST: Self = Self(1);
     /// URLs and custom headers of webhooks are sealed, and account resources are counted.
     pub const SEALED_WEBHOOKS: Self = Self(2);
-    /// The uses of each key are in one packed value.
-    pub const PACKED_USAGE: Self = Self(2);
+    /// Usage is stored by key.
+    pub const USAGE_BY_KEY: Self = Self(2);
     /// The latest format that this program reads and writes.
     pub const LATEST: Self = Self::SEALED_WEBHOOKS;
 

@@ -23,7 +23,7 @@ use crate::change::{Change, RecordWrite, Versioned};
 use crate::deliveries::DeliveryPosition;
 use crate::delivery_summary::DeliverySummary;
 use crate::event::{FanOutEvent, decode_event, encode_event};
-use crate::ops::{DeliveryKind, RawRecovery, RecoveryStatus};
+use crate::ops::{DeliveryKind, RawRecovery, RecoveryStatus, StoredUses};
 use crate::record_format::{decode_record, encode_record};
 use crate::recovery_job::{NewRecovery, RecoveredKinds, RecoveryFilter, RecoveryJob};
 use crate::schema::{self, UnknownFields};
@@ -346,16 +346,19 @@ fn stored_deliveries_keep_their_format_and_decode() {
 #[test]
 fn stored_uses_keep_their_format_and_decode() {
     let hours = [(0, 3), (1, 70), (9, 1), (300, 5), (301, 1000)];
-    let mut packed: Option<Vec<u8>> = None;
+    let mut stored = StoredUses::default();
     for (hour, uses) in hours {
-        packed = Some(usage::packed::add(packed.as_deref(), at(hour * 3_600_000), uses));
+        let read = (!stored.recent.is_empty()).then_some(stored.recent.as_slice());
+        stored.recent = usage::recent::add(read, at(hour * 3_600_000), uses);
     }
-    let raw = packed.unwrap();
-    let rolled_up = usage::packed::repack(&raw, UsageRetention::DEFAULT, at(302 * 3_600_000)).unwrap();
-    for (kind, bytes) in [("uses", raw), ("rolled_up_uses", rolled_up)] {
+    let now = at(302 * 3_600_000);
+    let rolled_up = stored.rolled_up(UsageRetention::DEFAULT, now).unwrap();
+    for (kind, bytes) in [("recent_uses", &stored.recent), ("past_uses", &rolled_up.past)] {
         insta::assert_snapshot!(kind, bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-        let uses = usage::packed::kept_uses(&bytes, UsageRetention::DEFAULT, at(302 * 3_600_000)).unwrap();
-        assert_eq!(uses.into_values().collect::<Vec<_>>(), [3 + 70, 1, 5, 1000]);
+    }
+    for uses in [stored, rolled_up] {
+        let kept = uses.kept(UsageRetention::DEFAULT, now).unwrap();
+        assert_eq!(kept.into_values().collect::<Vec<_>>(), [3 + 70, 1, 5, 1000]);
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) fn write(transaction: &WriteTransaction, entry: &CopiedEntry) -> Resu
         | CopiedEntry::Removal { .. }
         | CopiedEntry::Window(_)
         | CopiedEntry::Usage { .. }
-        | CopiedEntry::KeyUsage { .. }
+        | CopiedEntry::KeyUsage(_)
         | CopiedEntry::LastUse { .. }
         | CopiedEntry::AccountCount { .. }
         | CopiedEntry::CountingProgress { .. } => {

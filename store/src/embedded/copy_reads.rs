@@ -16,18 +16,19 @@ use super::entries;
 use super::errors::store_error;
 use super::meta::read_number;
 use super::tables::{
-    COUNTING_PROGRESS, COUNTS, DIGESTS, FIRST_USE, INDEX, KEY_USAGE, LAST_USED, META, RECORDS, REMOVED, SEALED,
-    STORED_RESPONSES, STREAM, USAGE, WINDOW_LIMITS, WINDOWS,
+    COUNTING_PROGRESS, COUNTS, DIGESTS, FIRST_USE, INDEX, KEY_USAGE, LAST_USED, META, PAST_USAGE, RECORDS, REMOVED,
+    SEALED, STORED_RESPONSES, STREAM, USAGE, WINDOW_LIMITS, WINDOWS,
 };
-use crate::copied_entry::{CopiedBatch, CopiedEntry, CopiedWindow, StoreNumber};
+use crate::copied_entry::{CopiedBatch, CopiedEntry, CopiedKeyUsage, CopiedWindow, StoreNumber};
 use crate::error::{Result, StoreErrorKind};
+use crate::ops::UsesPart;
 use crate::record_format::decode_record;
 
 /// Reads the next rows of a table, after a key.
 type TableReader = fn(&ReadTransaction, Option<&[u8]>) -> Result<TablePage>;
 
 /// Readers of all tables that are copied, in their order. A position names its reader by the index.
-const READERS: [TableReader; 25] = [
+const READERS: [TableReader; 26] = [
     records,
     first_uses,
     digests,
@@ -51,6 +52,7 @@ const READERS: [TableReader; 25] = [
     usage,
     last_uses,
     key_usage,
+    past_usage,
     counts,
     counting_progress,
 ];
@@ -181,12 +183,17 @@ fn last_uses(transaction: &ReadTransaction, after: Option<&[u8]>) -> Result<Tabl
 }
 
 fn key_usage(transaction: &ReadTransaction, after: Option<&[u8]>) -> Result<TablePage> {
-    read_rows(transaction, KEY_USAGE, after, |(project, group, key), packed| {
-        let group =
-            PartitionGroup::new(group).ok_or_else(|| StoreErrorKind::Corrupt.with("usage of an unknown group"))?;
-        let (project, key) = (project.to_owned(), key.to_owned());
-        Ok(Some(CopiedEntry::KeyUsage { project, group, key, packed: packed.to_vec() }))
-    })
+    read_rows(transaction, KEY_USAGE, after, |key, uses| usage_entry(key, UsesPart::Recent, uses).map(Some))
+}
+
+fn past_usage(transaction: &ReadTransaction, after: Option<&[u8]>) -> Result<TablePage> {
+    read_rows(transaction, PAST_USAGE, after, |key, uses| usage_entry(key, UsesPart::Past, uses).map(Some))
+}
+
+fn usage_entry((project, group, key): (&str, u8, &str), part: UsesPart, uses: &[u8]) -> Result<CopiedEntry> {
+    let group = PartitionGroup::new(group).ok_or_else(|| StoreErrorKind::Corrupt.with("usage of an unknown group"))?;
+    let (project, key, uses) = (project.to_owned(), key.to_owned(), uses.to_vec());
+    Ok(CopiedEntry::KeyUsage(CopiedKeyUsage { project, group, part, key, uses }))
 }
 
 fn counts(transaction: &ReadTransaction, after: Option<&[u8]>) -> Result<TablePage> {

@@ -11,11 +11,12 @@ use super::errors::store_error;
 use super::meta::set_number;
 use super::sealed;
 use super::tables::{
-    COUNTING_PROGRESS, COUNTS, DIGESTS, FIRST_USE, INDEX, KEY_USAGE, LAST_USED, META, RECORDS, REMOVED,
+    COUNTING_PROGRESS, COUNTS, DIGESTS, FIRST_USE, INDEX, KEY_USAGE, LAST_USED, META, PAST_USAGE, RECORDS, REMOVED,
     STORED_RESPONSE_EXPIRY, STORED_RESPONSES, STREAM, USAGE, WINDOW_LIMITS, WINDOWS,
 };
-use crate::copied_entry::{CopiedEntry, CopiedWindow};
+use crate::copied_entry::{CopiedEntry, CopiedKeyUsage, CopiedWindow};
 use crate::error::Result;
+use crate::ops::UsesPart;
 
 impl Embedded {
     /// Writes entries of another store in one transaction.
@@ -55,8 +56,12 @@ fn write(transaction: &WriteTransaction, entry: &CopiedEntry) -> Result<()> {
         CopiedEntry::Usage { hour, project, key, count } => {
             insert!(USAGE, (*hour, project.as_str(), key.as_str()), *count)
         }
-        CopiedEntry::KeyUsage { project, group, key, packed } => {
-            insert!(KEY_USAGE, (project.as_str(), group.number(), key.as_str()), packed.as_slice())
+        CopiedEntry::KeyUsage(CopiedKeyUsage { project, group, part, key, uses }) => {
+            let row_key = (project.as_str(), group.number(), key.as_str());
+            match part {
+                UsesPart::Recent => insert!(KEY_USAGE, row_key, uses.as_slice()),
+                UsesPart::Past => insert!(PAST_USAGE, row_key, uses.as_slice()),
+            }
         }
         CopiedEntry::LastUse { project: _, key, ms } => insert!(LAST_USED, key.as_str(), *ms),
         CopiedEntry::AccountCount { account, resource, count } => {

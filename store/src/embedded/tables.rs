@@ -47,6 +47,7 @@ macro_rules! all {
             USAGE,
             LAST_USED,
             KEY_USAGE,
+            PAST_USAGE,
             COUNTS,
             COUNTING_PROGRESS
         )
@@ -154,8 +155,12 @@ pub(super) const WINDOW_LIMITS: TableDefinition<'_, &str, (u32, u64, u64)> = Tab
 pub(super) const USAGE: TableDefinition<'_, (u64, &str, &str), u64> = TableDefinition::new("usage_by_hour");
 /// In the first format: key → time of its last use in ms.
 pub(super) const LAST_USED: TableDefinition<'_, &str, u64> = TableDefinition::new("last_used");
-/// (Project, group of partitions, key or empty for all keys of the group) → packed uses (see `usage::packed`).
-pub(super) const KEY_USAGE: TableDefinition<'_, (&str, u8, &str), &[u8]> = TableDefinition::new("key_usage");
+/// Key of [`KEY_USAGE`] and [`PAST_USAGE`]: project, group of partitions, key or empty for all keys of the group.
+pub(super) type UsageKey = (&'static str, u8, &'static str);
+/// (Project, group, key) → uses since the last roll-up (see `usage::recent`).
+pub(super) const KEY_USAGE: TableDefinition<'_, UsageKey, &[u8]> = TableDefinition::new("key_usage");
+/// (Project, group, key) → uses that were rolled up (see `usage::past`).
+pub(super) const PAST_USAGE: TableDefinition<'_, UsageKey, &[u8]> = TableDefinition::new("past_usage");
 /// (Account, resource) → count, or bytes of records.
 pub(super) const COUNTS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("counts");
 /// Index → member through which it is counted.

@@ -2,14 +2,20 @@
 
 use std::ops::Bound;
 
-use redb::ReadableTable;
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition};
 
 use super::database::{Embedded, read_blocking};
 use super::errors::store_error;
-use super::tables::KEY_USAGE;
+use super::tables::{KEY_USAGE, PAST_USAGE, UsageKey};
 use crate::error::Result;
-use crate::ops::{KeyGroup, PackedUses, PackedUsesPage, PackedUsesSwap};
-use crate::usage::packed;
+use crate::ops::{KeyGroup, RolledUpUses, StoredUses, UsesPage};
+use crate::usage::recent;
+
+impl KeyGroup {
+    fn row<'a>(&'a self, key: &'a str) -> (&'a str, u8, &'a str) {
+        (self.project.as_str(), self.group.number(), key)
+    }
+}
 
 impl Embedded {
     pub(crate) async fn add_usage(&self, group: KeyGroup, usage: Vec<(String, u64)>) -> Result<()> {
@@ -17,52 +23,52 @@ impl Embedded {
         self.perform(move |transaction| {
             let mut table = transaction.open_table(KEY_USAGE).map_err(store_error)?;
             let total = usage.iter().map(|(_, count)| count).sum();
-            let rows = usage.iter().map(|(key, count)| (key.as_str(), *count)).chain([("", total)]);
-            for (key, count) in rows {
-                let row_key = (group.project.as_str(), group.group.number(), key);
-                let stored = table.get(row_key).map_err(store_error)?.map(|packed| packed.value().to_vec());
-                let packed = packed::add(stored.as_deref(), now, count);
-                table.insert(row_key, packed.as_slice()).map_err(store_error)?;
+            for (key, count) in usage.iter().map(|(key, count)| (key.as_str(), *count)).chain([("", total)]) {
+                let stored = table.get(group.row(key)).map_err(store_error)?.map(|uses| uses.value().to_vec());
+                let uses = recent::add(stored.as_deref(), now, count);
+                table.insert(group.row(key), uses.as_slice()).map_err(store_error)?;
             }
             Ok(())
         })
         .await
     }
 
-    pub(crate) async fn packed_usage(&self, group: KeyGroup, keys: Vec<String>) -> Result<Vec<Option<Vec<u8>>>> {
-        let table = self.read()?.open_table(KEY_USAGE).map_err(store_error)?;
-        let read = |key: &String| {
-            let row_key = (group.project.as_str(), group.group.number(), key.as_str());
-            Ok(table.get(row_key).map_err(store_error)?.map(|packed| packed.value().to_vec()))
+    pub(crate) async fn key_uses(&self, group: KeyGroup, keys: Vec<String>) -> Result<Vec<StoredUses>> {
+        let transaction = self.read()?;
+        let (recent, past) = (open(&transaction, KEY_USAGE)?, open(&transaction, PAST_USAGE)?);
+        let uses = |key: &String| {
+            Ok(StoredUses { recent: bytes(&recent, group.row(key))?, past: bytes(&past, group.row(key))? })
         };
-        keys.iter().map(read).collect()
+        keys.iter().map(uses).collect()
     }
 
-    pub(crate) async fn packed_usage_page(
+    pub(crate) async fn uses_page(
         &self,
         group: KeyGroup,
         from: Option<String>,
-        used_since_ms: u64,
+        since_hour: u64,
         limit: u32,
-    ) -> Result<PackedUsesPage> {
+    ) -> Result<UsesPage> {
         let store = self.clone();
         read_blocking(move || {
-            let table = store.read()?.open_table(KEY_USAGE).map_err(store_error)?;
-            let (project, number) = (group.project.as_str(), group.group.number());
+            let transaction = store.read()?;
+            let (recent, past) = (open(&transaction, KEY_USAGE)?, open(&transaction, PAST_USAGE)?);
             let start = match &from {
-                None => Bound::Included((project, number, "")),
-                Some(key) => Bound::Excluded((project, number, key.as_str())),
+                None => Bound::Included(group.row("")),
+                Some(key) => Bound::Excluded(group.row(key)),
             };
-            let mut page = PackedUsesPage { uses: Vec::new(), next: None };
-            let rows = table.range((start, Bound::Excluded((project, number + 1, "")))).map_err(store_error)?;
-            for (index, row) in rows.enumerate() {
-                let (row_key, packed) = row.map_err(store_error)?;
-                let (packed, key) = (packed.value(), row_key.value().2.to_owned());
+            let end = Bound::Excluded((group.project.as_str(), group.group.number() + 1, ""));
+            let mut page = UsesPage { uses: Vec::new(), next: None };
+            for (index, row) in recent.range((start, end)).map_err(store_error)?.enumerate() {
+                let (row_key, uses) = row.map_err(store_error)?;
+                let key = row_key.value().2.to_owned();
                 if index + 1 >= limit as usize {
                     page.next = Some(key.clone());
                 }
-                if packed::last_used(packed)?.as_ms() >= used_since_ms {
-                    page.uses.push(PackedUses { key, packed: packed.to_vec() });
+                let uses = StoredUses { recent: uses.value().to_vec(), past: bytes(&past, group.row(&key))? };
+                // What cannot be decoded is for the caller to report.
+                if uses.last_used_hour().is_none_or(|hour| hour >= since_hour) {
+                    page.uses.push((key, uses));
                 }
                 if page.next.is_some() {
                     break;
@@ -73,22 +79,36 @@ impl Embedded {
         .await
     }
 
-    pub(crate) async fn swap_packed_usage(&self, group: KeyGroup, swaps: Vec<PackedUsesSwap>) -> Result<()> {
+    pub(crate) async fn roll_up(&self, group: KeyGroup, uses: Vec<RolledUpUses>) -> Result<()> {
         self.perform(move |transaction| {
-            let mut table = transaction.open_table(KEY_USAGE).map_err(store_error)?;
-            for swap in &swaps {
-                let row_key = (group.project.as_str(), group.group.number(), swap.key.as_str());
-                let stored = table.get(row_key).map_err(store_error)?.map(|packed| packed.value().to_vec());
-                if stored.as_deref() == Some(swap.read.as_slice()) {
-                    match &swap.new {
-                        Some(new) => table.insert(row_key, new.as_slice()).map(drop),
-                        None => table.remove(row_key).map(drop),
+            let mut recent = transaction.open_table(KEY_USAGE).map_err(store_error)?;
+            let mut past = transaction.open_table(PAST_USAGE).map_err(store_error)?;
+            for RolledUpUses { key, read, new } in &uses {
+                if bytes(&recent, group.row(key))? != *read {
+                    continue;
+                }
+                for (table, bytes) in [(&mut recent, &new.recent), (&mut past, &new.past)] {
+                    if bytes.is_empty() {
+                        table.remove(group.row(key)).map_err(store_error)?;
+                    } else {
+                        table.insert(group.row(key), bytes.as_slice()).map_err(store_error)?;
                     }
-                    .map_err(store_error)?;
                 }
             }
             Ok(())
         })
         .await
     }
+}
+
+fn open(
+    transaction: &ReadTransaction,
+    table: TableDefinition<'_, UsageKey, &'static [u8]>,
+) -> Result<ReadOnlyTable<UsageKey, &'static [u8]>> {
+    transaction.open_table(table).map_err(store_error)
+}
+
+/// Returns the bytes in a row; none if it does not exist.
+fn bytes(table: &impl ReadableTable<UsageKey, &'static [u8]>, row: (&str, u8, &str)) -> Result<Vec<u8>> {
+    Ok(table.get(row).map_err(store_error)?.map(|uses| uses.value().to_vec()).unwrap_or_default())
 }

@@ -31,31 +31,39 @@ pub(crate) struct KeyGroup {
     pub group: PartitionGroup,
 }
 
-/// Uses of one key, packed (see `usage::packed`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PackedUses {
-    /// Key id; empty for all keys of the group together.
-    pub key: String,
-    /// The uses.
-    pub packed: Vec<u8>,
+/// Uses of one key, or of all keys of a group. Each part is empty if there are no such uses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct StoredUses {
+    /// Those that were added since the last roll-up (see `usage::recent`).
+    pub recent: Vec<u8>,
+    /// Those that were rolled up (see `usage::past`).
+    pub past: Vec<u8>,
 }
 
-/// Packed uses of some keys of a group.
+/// Which part of [`StoredUses`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum UsesPart {
+    Recent,
+    Past,
+}
+
+/// Uses of some keys of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PackedUsesPage {
-    /// The uses, in no order. Redis may return a key on several pages.
-    pub uses: Vec<PackedUses>,
+pub(crate) struct UsesPage {
+    /// Keys with their uses, in no order. The empty key is all keys of the group together. Redis may return a key on
+    /// several pages.
+    pub uses: Vec<(String, StoredUses)>,
     /// Where the next page starts; `None` after the last page.
     pub next: Option<String>,
 }
 
-/// Replacement of packed uses, unless they have changed since they were read.
+/// Replacement of the uses of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PackedUsesSwap {
+pub(crate) struct RolledUpUses {
     /// Key id; empty for all keys of the group together.
     pub key: String,
-    /// The uses as read.
+    /// The recent uses as read: nothing happens if there are others.
     pub read: Vec<u8>,
-    /// The new uses; `None` to remove them.
-    pub new: Option<Vec<u8>>,
+    /// The new uses.
+    pub new: StoredUses,
 }

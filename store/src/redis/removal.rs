@@ -40,10 +40,11 @@ impl Redis {
         let hours = self.inner.connections.run_rate_limit_command(&hours, COMMIT_TIMEOUT).await?;
         let hours: Vec<String> = redis::from_redis_value(hours).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
         let buckets = hours.iter().map(|hour| key(&format!("usage:{hour}")));
-        let keys: Vec<String> = [key("window"), key("usage-hours"), key("last-used"), key("key-usage")]
-            .into_iter()
-            .chain(buckets)
-            .collect();
+        let keys: Vec<String> =
+            [key("window"), key("usage-hours"), key("last-used"), key("key-usage"), key("past-usage")]
+                .into_iter()
+                .chain(buckets)
+                .collect();
         let mut command = redis::cmd("DEL");
         command.arg(&keys);
         self.inner.connections.run_rate_limit_command(&command, COMMIT_TIMEOUT).await.map(drop)

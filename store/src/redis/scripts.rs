@@ -72,8 +72,9 @@ scripts! {
     MARK_COPY = "", ["mark_copy"];
     FINISH_COPY = "", ["finish_copy"];
     ADD_USAGE = " flags=allow-oom", ["add_usage"];
+    KEY_USES = " flags=no-writes", ["key_uses"];
     USAGE_PAGE = " flags=no-writes", ["usage_page"];
-    SWAP_USAGE = " flags=allow-oom", ["swap_usage"];
+    ROLL_UP_USAGE = " flags=allow-oom", ["roll_up_usage"];
     ADD_HOURLY_USAGE = " flags=allow-oom", ["add_hourly_usage"];
     HOURLY_USAGE = " flags=no-writes", ["hourly_usage"];
     HOURLY_KEY_USAGE = " flags=no-writes", ["hourly_key_usage"];

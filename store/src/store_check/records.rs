@@ -19,7 +19,8 @@ use crate::change::{Change, RecordWrite, StoredResponse};
 use crate::error::{Result, StoreErrorKind};
 use crate::index::{access_keys_index, accounts_index, api_keys_index, projects_index, webhooks_index};
 use crate::ops::{
-    CommitOutcome, FeedCursor, GatewayLabel, Heartbeat, KeyGroup, PackedUsesSwap, RecordName, SortOrder, UsageGrouping,
+    CommitOutcome, FeedCursor, GatewayLabel, Heartbeat, KeyGroup, RecordName, RolledUpUses, SortOrder, StoredUses,
+    UsageGrouping,
 };
 use crate::random::os_rng;
 use crate::redis::usage::usage_tag;
@@ -146,12 +147,15 @@ impl Records {
     async fn try_usage(&self, trial: &mut Trial, backend: &Backend, project: &str, key: &str) {
         let group = KeyGroup { project: project.to_owned(), group: self.key.id.partition().group() };
         trial.note("add_usage", backend.add_usage(group.clone(), vec![(key.to_owned(), 1)]).await);
-        let packed = trial.note("packed_usage", backend.packed_usage(group.clone(), vec![key.to_owned()]).await);
-        let page = backend.packed_usage_page(group.clone(), None, 0, 10).await;
-        trial.note("packed_usage_page", page.and_then(|page| expect(!page.uses.is_empty(), "the uses are not listed")));
-        let read = packed.into_iter().flatten().next().flatten().unwrap_or_default();
-        let swap = PackedUsesSwap { key: key.to_owned(), read, new: None };
-        trial.note("swap_packed_usage", backend.swap_packed_usage(group, vec![swap]).await);
+        let read = trial.note("key_uses", backend.key_uses(group.clone(), vec![key.to_owned()]).await);
+        let page = backend.uses_page(group.clone(), None, 0, 10).await;
+        trial.note("uses_page", page.and_then(|page| expect(!page.uses.is_empty(), "the uses are not listed")));
+        let read = read.unwrap_or_default().pop().unwrap_or_default().recent;
+        for past in [vec![1], Vec::new()] {
+            let new = StoredUses { recent: read.clone(), past };
+            let uses = vec![RolledUpUses { key: key.to_owned(), read: read.clone(), new }];
+            trial.note("roll_up", backend.roll_up(group.clone(), uses).await);
+        }
     }
 }
 

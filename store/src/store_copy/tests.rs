@@ -12,10 +12,11 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::copied_entry::{CopiedChange, CopiedDeadLetter, CopiedDelivery, CopiedLogEntry, CopiedWindow, StoreNumber};
-use crate::ops::{DeliveryKind, Image, RawRecovery, RecoveryStatus};
+use crate::copied_entry::{
+    CopiedChange, CopiedDeadLetter, CopiedDelivery, CopiedKeyUsage, CopiedLogEntry, CopiedWindow, StoreNumber,
+};
+use crate::ops::{DeliveryKind, Image, RawRecovery, RecoveryStatus, UsesPart};
 use crate::record_format::encode_record;
-use crate::usage::packed;
 
 const MS: u64 = 1_800_000_000_000;
 
@@ -94,6 +95,11 @@ fn window(name: &str, length_ms: u64) -> CopiedEntry {
     CopiedEntry::Window(CopiedWindow { name, ends_at_ms, leased: 8, generation: 2, limit: 100, length_ms })
 }
 
+fn key_usage(part: UsesPart, group: u8, key: &str, uses: Vec<u8>) -> CopiedEntry {
+    let (project, group) = ("prj_00a".to_owned(), PartitionGroup::new(group).unwrap());
+    CopiedEntry::KeyUsage(CopiedKeyUsage { project, group, part, key: key.to_owned(), uses })
+}
+
 fn records() -> Vec<CopiedEntry> {
     let image = Image {
         parent: "prj_00a".to_owned(),
@@ -120,18 +126,9 @@ fn records() -> Vec<CopiedEntry> {
         CopiedEntry::Usage { hour, project: "prj_00a".to_owned(), key: key.clone(), count: 4 },
         CopiedEntry::Usage { hour, project: "prj_00a".to_owned(), key: "key_00gone".to_owned(), count: 5 },
         CopiedEntry::LastUse { project: "prj_00a".to_owned(), key, ms: MS },
-        CopiedEntry::KeyUsage {
-            project: "prj_00a".to_owned(),
-            group: PartitionGroup::new(3).unwrap(),
-            key: String::new(),
-            packed: packed::add(None, Timestamp::from_ms(MS), 7),
-        },
-        CopiedEntry::KeyUsage {
-            project: "prj_00a".to_owned(),
-            group: PartitionGroup::new(0).unwrap(),
-            key: "key_00gone".to_owned(),
-            packed: packed::add(Some(&packed::add(None, Timestamp::from_ms(MS), 7)), Timestamp::from_ms(2 * MS), 1),
-        },
+        key_usage(UsesPart::Recent, 3, "", vec![0, 255, 10]),
+        key_usage(UsesPart::Past, 3, "", vec![10, 0]),
+        key_usage(UsesPart::Recent, 0, "key_00gone", vec![1]),
         CopiedEntry::AccountCount { account: "acc_00a".to_owned(), resource: "api-keys".to_owned(), count: 1 },
         CopiedEntry::CountingProgress { index: "projects:acc_00a".to_owned(), member: "~".to_owned() },
     ]

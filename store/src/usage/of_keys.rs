@@ -7,11 +7,11 @@ use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::partition::PartitionGroup;
 use gatepost_domain::usage::HOUR_MS;
 
-use super::packed::{self, Uses};
 use super::period::{PeriodUsage, key_group, periods};
+use super::uses::Uses;
 use crate::cell_store::CellStore;
 use crate::error::{Result, StoreErrorKind};
-use crate::ops::{PackedUses, UsageGrouping};
+use crate::ops::UsageGrouping;
 use crate::options::HOURLY_RETENTION_HOURS;
 
 /// Keys that are looked at together: Redis serves nobody else meanwhile.
@@ -27,7 +27,7 @@ pub struct UsageOfKeys {
     project: ProjectId,
     hours: Range<u64>,
     position: Position,
-    /// Keys that were returned from packed values: Redis may return one twice.
+    /// Keys that were returned from pages: Redis may return one twice.
     seen: HashSet<KeyId>,
 }
 
@@ -35,7 +35,7 @@ pub struct UsageOfKeys {
 enum Position {
     /// Next hour of the first format.
     Hourly(u64),
-    Packed {
+    Page {
         group: PartitionGroup,
         from: Option<String>,
     },
@@ -58,7 +58,7 @@ impl UsageOfKeys {
     pub async fn next_rows(&mut self) -> Result<Option<Vec<PeriodUsage>>> {
         match &self.position {
             Position::Hourly(hour) => self.read_hours(*hour).await.map(Some),
-            Position::Packed { group, from } => self.read_page(*group, from.clone()).await.map(Some),
+            Position::Page { group, from } => self.read_page(*group, from.clone()).await.map(Some),
             Position::End => Ok(None),
         }
     }
@@ -68,8 +68,7 @@ impl UsageOfKeys {
         let (end, [few, many]) = (self.hours.end.min(now.max(from)), HOURS_TOGETHER);
         let until = (from + if end.saturating_sub(from) <= FEW_HOURS { few } else { many }).min(end);
         if until >= end {
-            self.position =
-                PartitionGroup::new(0).map_or(Position::End, |group| Position::Packed { group, from: None });
+            self.position = PartitionGroup::new(0).map_or(Position::End, |group| Position::Page { group, from: None });
         } else {
             self.position = Position::Hourly(until);
         }
@@ -83,20 +82,18 @@ impl UsageOfKeys {
     }
 
     async fn read_page(&mut self, group: PartitionGroup, from: Option<String>) -> Result<Vec<PeriodUsage>> {
-        // The first use of a period is not before its start.
-        let used_since = packed::at_hour(self.hours.start).as_ms();
         let keys = key_group(&self.project, group);
-        let page = self.cell.backend.packed_usage_page(keys, from, used_since, PAGE_KEYS).await?;
+        let page = self.cell.backend.uses_page(keys, from, self.hours.start, PAGE_KEYS).await?;
         self.position = match (page.next, PartitionGroup::new(group.number() + 1)) {
-            (Some(next), _) => Position::Packed { group, from: Some(next) },
-            (None, Some(group)) => Position::Packed { group, from: None },
+            (Some(next), _) => Position::Page { group, from: Some(next) },
+            (None, Some(group)) => Position::Page { group, from: None },
             (None, None) => Position::End,
         };
         let mut usage = Vec::new();
         // The uses without a key are those of the whole group.
-        for PackedUses { key, packed } in page.uses.into_iter().filter(|uses| !uses.key.is_empty()) {
+        for (key, stored) in page.uses.into_iter().filter(|(key, _)| !key.is_empty()) {
             let mut uses = Uses::new();
-            self.cell.add_kept(&mut uses, &packed, &self.hours)?;
+            self.cell.add_kept(&mut uses, &stored, &self.hours)?;
             let key = key_id(&key)?;
             if !uses.is_empty() && self.seen.insert(key.clone()) {
                 usage.extend(periods(Some(&key), uses));

@@ -7,10 +7,10 @@ use gatepost_domain::partition::PartitionGroup;
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::usage::HOUR_MS;
 
-use super::packed::{self, Uses};
+use super::uses::{Uses, at_hour};
 use crate::cell_store::CellStore;
 use crate::error::Result;
-use crate::ops::KeyGroup;
+use crate::ops::{KeyGroup, StoredUses};
 
 /// Number of uses of a key, or of all keys of a project, in one period.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +24,9 @@ pub struct PeriodUsage {
 }
 
 impl CellStore {
-    /// Adds the uses in a packed value that are kept and are of these hours.
-    pub(super) fn add_kept(&self, uses: &mut Uses, packed: &[u8], hours: &Range<u64>) -> Result<()> {
-        let kept = packed::kept_uses(packed, self.usage_retention, self.clock.now())?;
+    /// Adds stored uses that are kept and are of these hours.
+    pub(super) fn add_kept(&self, uses: &mut Uses, stored: &StoredUses, hours: &Range<u64>) -> Result<()> {
+        let kept = stored.kept(self.usage_retention, self.clock.now())?;
         for (hour, count) in kept.range(hours.clone()) {
             *uses.entry(*hour).or_default() += count;
         }
@@ -45,6 +45,6 @@ pub(super) fn key_group(project: &ProjectId, group: PartitionGroup) -> KeyGroup 
 }
 
 pub(super) fn periods(key: Option<&KeyId>, uses: Uses) -> Vec<PeriodUsage> {
-    let period = |(hour, count)| PeriodUsage { start: packed::at_hour(hour), key: key.cloned(), count };
+    let period = |(hour, count)| PeriodUsage { start: at_hour(hour), key: key.cloned(), count };
     uses.into_iter().map(period).collect()
 }

@@ -8,8 +8,8 @@ use gatepost_domain::partition::PartitionGroup;
 use gatepost_domain::time::Timestamp;
 
 use super::of_keys::UsageOfKeys;
-use super::packed::{self, Uses};
 use super::period::{PeriodUsage, hours, key_group, periods};
+use super::uses::Uses;
 use crate::cell_store::CellStore;
 use crate::error::Result;
 use crate::format::Format;
@@ -20,10 +20,10 @@ impl CellStore {
     ///
     /// # Errors
     ///
-    /// Those of a write, see [`CellStore`]. After an error the uses may have been added, in part on Redis, which takes 100
+    /// Those of a write, see [`CellStore`]. After an error the uses may have been added, in part on Redis, which takes 200
     /// keys at a time: a retry may count them twice, no retry may lose them.
     pub async fn add_usage(&self, project: &ProjectId, usage: &[(KeyId, u64)]) -> Result<()> {
-        if self.format() < Format::PACKED_USAGE {
+        if self.format() < Format::USAGE_BY_KEY {
             let usage = usage.iter().map(|(key, count)| (key.to_string(), *count)).collect();
             return self.backend.add_hourly_usage(project.to_string(), usage).await;
         }
@@ -50,10 +50,10 @@ impl CellStore {
         for row in hourly.await? {
             *uses.entry(row.hour).or_default() += row.count;
         }
-        let sums = PartitionGroup::all()
-            .map(|group| self.backend.packed_usage(key_group(project, group), vec![String::new()]));
-        for packed in try_join_all(sums).await?.into_iter().flatten().flatten() {
-            self.add_kept(&mut uses, &packed, &hours)?;
+        let sums =
+            PartitionGroup::all().map(|group| self.backend.key_uses(key_group(project, group), vec![String::new()]));
+        for stored in try_join_all(sums).await?.iter().flatten() {
+            self.add_kept(&mut uses, stored, &hours)?;
         }
         Ok(periods(None, uses))
     }
@@ -74,8 +74,8 @@ impl CellStore {
         let hourly = self.backend.hourly_key_usage(project.to_string(), key.to_string(), hours.start, hours.end);
         let mut uses: Uses = hourly.await?.into_iter().collect();
         let group = key_group(project, key.partition().group());
-        for packed in self.backend.packed_usage(group, vec![key.to_string()]).await?.into_iter().flatten() {
-            self.add_kept(&mut uses, &packed, &hours)?;
+        for stored in &self.backend.key_uses(group, vec![key.to_string()]).await? {
+            self.add_kept(&mut uses, stored, &hours)?;
         }
         Ok(periods(Some(key), uses))
     }
@@ -101,10 +101,9 @@ impl CellStore {
         }
         for (group, positions) in groups {
             let names = positions.iter().map(|position| keys[*position].to_string()).collect();
-            let packed = self.backend.packed_usage(key_group(project, group), names).await?;
-            for (position, packed) in positions.into_iter().zip(packed) {
-                let packed = packed.map(|packed| packed::last_used(&packed)).transpose()?;
-                last_used[position] = last_used[position].max(packed);
+            let uses = self.backend.key_uses(key_group(project, group), names).await?;
+            for (position, uses) in positions.into_iter().zip(uses) {
+                last_used[position] = last_used[position].max(uses.last_used()?);
             }
         }
         Ok(last_used)

@@ -4,15 +4,15 @@ use std::collections::HashSet;
 
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::partition::PartitionGroup;
+use gatepost_runtime::error_chain;
 
-use super::packed;
 use super::period::key_group;
 use crate::cell_store::CellStore;
 use crate::error::Result;
-use crate::ops::{PackedUses, PackedUsesSwap, RecordName};
+use crate::ops::{RecordName, RolledUpUses, StoredUses};
 
 /// Keys that are rolled up together.
-const PAGE_KEYS: u32 = 100;
+const PAGE_KEYS: u32 = 200;
 
 /// Keys of a project that are to be rolled up next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,10 +37,10 @@ impl CellStore {
         let Some(first) = PartitionGroup::new(0) else { return Ok(None) };
         let RollUpPosition { group, from } = position.unwrap_or(RollUpPosition { group: first, from: None });
         let keys = key_group(project, group);
-        let page = self.backend.packed_usage_page(keys.clone(), from, 0, PAGE_KEYS).await?;
-        let swaps = self.swaps(page.uses).await?;
-        if !swaps.is_empty() {
-            self.backend.swap_packed_usage(keys, swaps).await?;
+        let page = self.backend.uses_page(keys.clone(), from, 0, PAGE_KEYS).await?;
+        let changed = self.changed(page.uses).await?;
+        if !changed.is_empty() {
+            self.backend.roll_up(keys, changed).await?;
         }
         Ok(match (page.next, PartitionGroup::new(group.number() + 1)) {
             (Some(next), _) => Some(RollUpPosition { group, from: Some(next) }),
@@ -48,25 +48,27 @@ impl CellStore {
         })
     }
 
-    async fn swaps(&self, uses: Vec<PackedUses>) -> Result<Vec<PackedUsesSwap>> {
+    /// Returns those of the uses that a roll-up changes.
+    async fn changed(&self, uses: Vec<(String, StoredUses)>) -> Result<Vec<RolledUpUses>> {
         let now = self.clock.now();
-        let mut swaps = Vec::new();
-        let mut unused = Vec::new();
-        for PackedUses { key, packed } in uses {
-            let repacked = packed::repack(&packed, self.usage_retention, now)?;
-            if packed::uses(&repacked)?.is_empty() {
-                unused.push(key.clone());
-            }
-            if repacked != packed || unused.last() == Some(&key) {
-                swaps.push(PackedUsesSwap { key, read: packed, new: Some(repacked) });
+        let (mut changed, mut unused) = (Vec::new(), Vec::new());
+        for (key, stored) in uses {
+            let rolled_up = stored
+                .kept(self.usage_retention, now)
+                .and_then(|kept| Ok((kept.is_empty(), stored.rolled_up(self.usage_retention, now)?)));
+            match rolled_up {
+                Ok((true, _)) => unused.push((key, stored.recent)),
+                Ok((false, new)) if new != stored => changed.push(RolledUpUses { key, read: stored.recent, new }),
+                Ok((false, _)) => {}
+                Err(error) => {
+                    tracing::warn!(key, error = %error_chain(&error), "the uses of a key are left as they are")
+                }
             }
         }
-        let removed = self.removed_keys(unused).await?;
-        for swap in swaps.iter_mut().filter(|swap| removed.contains(&swap.key)) {
-            swap.new = None;
-        }
-        swaps.retain(|swap| swap.new.as_ref() != Some(&swap.read));
-        Ok(swaps)
+        let removed = self.removed_keys(unused.iter().map(|(key, _)| key.clone()).collect()).await?;
+        let forgotten = unused.into_iter().filter(|(key, _)| removed.contains(key));
+        changed.extend(forgotten.map(|(key, read)| RolledUpUses { key, read, new: StoredUses::default() }));
+        Ok(changed)
     }
 
     /// Returns those of the keys that have no record.

@@ -71,7 +71,7 @@ async fn a_denied_command_fails_the_operations_that_need_it_and_the_rest_is_trie
     for (denied, failed, works) in [
         ("xadd", &["commit"][..], &["create", "queue_stats"][..]),
         ("zrangebylex", &["list"], &["commit", "settle", "trim"]),
-        ("hscan", &["packed_usage_page"], &["add_usage", "lease_allowance"]),
+        ("hscan", &["uses_page"], &["add_usage", "lease_allowance"]),
         ("xread", &["feed"], &["commit", "lookup"]),
     ] {
         let backend = TestBackend::on_server(RedisServer::start_with_acl(&ACL.replace(&format!(" +{denied} "), " ")));

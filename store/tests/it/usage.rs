@@ -6,7 +6,7 @@ use std::time::Duration;
 use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::usage::{Grouping, HOUR_MS};
-use gatepost_store::{CellStore, Format, PeriodUsage};
+use gatepost_store::{CellStore, Format, PeriodUsage, StoreErrorKind};
 
 use crate::fixture::{Fixture, TestBackend};
 
@@ -192,4 +192,24 @@ pub(crate) async fn many_keys_are_reported_once_each(backend: TestBackend) {
     let found: BTreeMap<_, _> = rows.iter().map(|row| (row.key.as_ref().unwrap(), row.count)).collect();
     assert_eq!(found, uses.into_iter().collect());
     assert_eq!(rows.len(), keys.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uses_that_cannot_be_decoded_are_left_and_the_others_rolled_up() {
+    let test = TestBackend::redis().fixture().await;
+    let [a, b, c] = keys();
+    test.add_uses(&[(&a, 1), (&b, 2), (&c, 3)]).await;
+    test.skew.add(2 * DAY_MS);
+    test.add_uses(&[(&a, 1), (&b, 2)]).await;
+    let redis = test.backend.redis.as_ref().unwrap();
+    let of_group = |kind: &str| format!("{{gp:{}:0}}:{kind}", test.project.record.id);
+    redis.redis_cli(&["hset", &of_group("key-usage"), a.as_str(), "?"]);
+    test.roll_up().await;
+    assert_eq!(redis.redis_cli(&["hget", &of_group("key-usage"), a.as_str()]), "?");
+    let other = of_group("past-usage").replace(":0}", ":1}");
+    assert_eq!(redis.redis_cli(&["hexists", &other, b.as_str()]), "1");
+    let error = test.store.last_used(&test.project.record.id, &[&a]).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+    test.add_uses(&[(&a, 5)]).await;
+    assert_eq!(test.last_used(&[&a]).await.len(), 1, "the next use replaces it");
 }

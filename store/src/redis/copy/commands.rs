@@ -5,7 +5,7 @@ use redis::cmd;
 use super::pending::Writes;
 use super::queue_commands;
 use super::reads::format_store_number;
-use crate::copied_entry::{CopiedEntry, CopiedWindow};
+use crate::copied_entry::{CopiedEntry, CopiedKeyUsage, CopiedWindow};
 use crate::ops::KeyGroup;
 use crate::record_format::format_version;
 use crate::redis::Redis;
@@ -47,9 +47,9 @@ pub(super) fn add(writes: &mut Writes, redis: &Redis, entry: CopiedEntry) {
         CopiedEntry::Usage { hour, project, key, count } => {
             writes.usage.entry((project, hour)).or_default().push((key, count));
         }
-        CopiedEntry::KeyUsage { project, group, key, packed } => {
+        CopiedEntry::KeyUsage(CopiedKeyUsage { project, group, part, key, uses }) => {
             let mut command = cmd("HSET");
-            command.arg(redis.usage_key(&KeyGroup { project, group })).arg(key).arg(packed);
+            command.arg(redis.uses_key(&KeyGroup { project, group }, part)).arg(key).arg(uses);
             writes.meters.push(vec![command]);
         }
         CopiedEntry::LastUse { project, key, ms } => {

@@ -70,12 +70,13 @@ const RECORD_KEYS: [KeyName; 45] = [
 ];
 
 /// Names of the keys with hash tags of their own: of windows, and of the usage of projects.
-const METER_KEYS: [KeyName; 5] = [
+const METER_KEYS: [KeyName; 6] = [
     ("window", Read, ""),
     ("usage-hours", Derived, "usage:"),
     ("usage:", Read, ""),
     ("last-used", Read, ""),
     ("key-usage", Read, ""),
+    ("past-usage", Read, ""),
 ];
 
 /// Start of the hash tags of a trial (`gatepost check --store`) below that of the store.

@@ -5,9 +5,9 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use super::keys::CopiedKey;
 use super::reads::Batches;
 use super::values::{number, text};
-use crate::copied_entry::{CopiedEntry, CopiedWindow};
+use crate::copied_entry::{CopiedEntry, CopiedKeyUsage, CopiedWindow};
 use crate::error::Result;
-use crate::ops::KeyGroup;
+use crate::ops::{KeyGroup, UsesPart};
 use crate::redis::Redis;
 use crate::redis::usage::parse_usage_tag;
 
@@ -53,10 +53,12 @@ impl Redis {
 
     pub(super) async fn read_key_usage(&self, key: &CopiedKey, batches: &Batches<'_>) -> Result<()> {
         let KeyGroup { project, group } = parse_usage_tag(&key.meter)?;
+        let part = if key.kind == UsesPart::Past.suffix() { UsesPart::Past } else { UsesPart::Recent };
         let mut cursor = 0;
         loop {
-            let uses = self.hash_chunk(&key.key, &mut cursor).await?.into_iter().map(|(key, packed)| {
-                Ok(CopiedEntry::KeyUsage { project: project.clone(), group, key: text(key)?, packed })
+            let uses = self.hash_chunk(&key.key, &mut cursor).await?.into_iter().map(|(key, uses)| {
+                let usage = CopiedKeyUsage { project: project.clone(), group, part, key: text(key)?, uses };
+                Ok(CopiedEntry::KeyUsage(usage))
             });
             batches.send(uses.collect::<Result<_>>()?).await?;
             if cursor == 0 {

@@ -65,7 +65,7 @@ pub(super) fn add(writes: &mut Writes, redis: &Redis, entry: CopiedEntry) {
         | CopiedEntry::Removal { .. }
         | CopiedEntry::Window(_)
         | CopiedEntry::Usage { .. }
-        | CopiedEntry::KeyUsage { .. }
+        | CopiedEntry::KeyUsage(_)
         | CopiedEntry::LastUse { .. }
         | CopiedEntry::AccountCount { .. }
         | CopiedEntry::CountingProgress { .. } => {}

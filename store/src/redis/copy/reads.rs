@@ -84,7 +84,7 @@ impl Redis {
             "sealed" => self.read_sealed(key, batches).await,
             "usage:" => self.read_usage(key, batches).await,
             "last-used" => self.read_last_uses(key, batches).await,
-            "key-usage" => self.read_key_usage(key, batches).await,
+            "key-usage" | "past-usage" => self.read_key_usage(key, batches).await,
             _ => self.read_queue_key(key, batches).await,
         }
     }
@@ -152,7 +152,7 @@ impl Redis {
 
 /// Returns whether the key is read in several parts.
 fn is_large(key: &CopiedKey) -> bool {
-    const LARGE: [&str; 16] = [
+    const LARGE: [&str; 17] = [
         "meta",
         "stream",
         "index:",
@@ -160,6 +160,7 @@ fn is_large(key: &CopiedKey) -> bool {
         "usage:",
         "last-used",
         "key-usage",
+        "past-usage",
         "events",
         "capped",
         "log-checks",

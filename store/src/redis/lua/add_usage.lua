@@ -1,47 +1,56 @@
 -- Adds uses of keys of a project and partition group to the current hour, and sets their last use to now. Usage has its
 -- own hash tags, so this runs without common.lua and does not compare the store id.
--- KEYS[1] the uses of the group, `…key-usage`: hash, key -> packed uses (see usage/packed.rs), '' -> those of all keys.
+-- KEYS[1] the recent uses of the group, `…key-usage`: hash, key -> uses (see usage/recent.rs), '' -> those of all keys.
 -- ARGV: ms to add to the clock, then key and count alternately, each key once.
 -- Returns nothing.
 local HOUR_MS = 3600000
-local HEAD, HEAD_BYTES = '>I6I5', 11 -- ms of the last use, uses in its hour
-local MAX_HOUR_COUNT = 2 ^ 40 - 1
-local floor, pack, unpack_head, sub = math.floor, struct.pack, struct.unpack, string.sub
+local HEAD_BYTES, TIME_BYTES = 11, 6
+local byte, char, sub, floor = string.byte, string.char, string.sub, math.floor
 local function leb128(number)
   local text = ''
   while number >= 128 do
-    text, number = text .. string.char(number % 128 + 128), floor(number / 128)
+    text, number = text .. char(number % 128 + 128), floor(number / 128)
   end
-  return text .. string.char(number)
+  return text .. char(number)
 end
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + floor(time[2] / 1000) + tonumber(ARGV[1])
-local keys, counts, total = {''}, {0}, 0
-for i = 2, #ARGV, 2 do
-  local count = tonumber(ARGV[i + 1])
-  keys[#keys + 1], counts[#counts + 1], total = ARGV[i], count, total + count
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + floor(clock[2] / 1000) + tonumber(ARGV[1])
+local hour = floor(now / HOUR_MS)
+local time = struct.pack('>I3I3', hour, now % HOUR_MS)
+local hour1, hour2, hour3 = byte(time, 1, 3)
+local keys, key_count, arguments = {}, (#ARGV - 1) / 2, ARGV
+for i = 1, key_count do
+  keys[i] = arguments[2 * i]
 end
-counts[1] = total
-local rows, stored = {}, redis.call('HMGET', KEYS[1], unpack(keys))
-for i, count in ipairs(counts) do
-  local at, earlier, value = now, '', stored[i]
+local stored = redis.call('HMGET', KEYS[1], unpack(keys))
+local packed_counts = {}
+for i = 1, key_count do
+  local value, count = stored[i], arguments[2 * i + 1] + 0
+  local last_used, records = time, ''
   if value and #value >= HEAD_BYTES then
-    local last_used, open = unpack_head(HEAD, value)
-    earlier = sub(value, HEAD_BYTES + 1)
-    -- Another server's clock may have been ahead.
-    if last_used > now then at = last_used end
-    local gap = floor(at / HOUR_MS) - floor(last_used / HOUR_MS)
-    if gap == 0 then
-      count = count + open
-    elseif open > 0 or earlier ~= '' then
-      -- Before the first record comes the length of the block. A record that follows others is needed even without uses:
-      -- they count their hours from it.
-      if earlier == '' then earlier = '\0' end
-      earlier = earlier .. (gap == 1 and leb128(open * 2) or leb128(open * 2 + 1) .. leb128(gap))
+    local last1, last2, last3, _, _, _, c1, c2, c3, c4, c5 = byte(value, 1, HEAD_BYTES)
+    local last_count = (((c1 * 256 + c2) * 256 + c3) * 256 + c4) * 256 + c5
+    records = sub(value, HEAD_BYTES + 1)
+    if last3 == hour3 and last2 == hour2 and last1 == hour1 then
+      count = count + last_count
+    else
+      local gap = hour - (last1 * 256 + last2) * 256 - last3
+      if gap < 0 then
+        -- Not in an hour before the last use: another server's clock may have been ahead.
+        last_used, count = sub(value, 1, TIME_BYTES), count + last_count
+      elseif last_count > 0 or records ~= '' then
+        -- A record that follows others is needed even without uses: they count their hours from it.
+        records = records .. (gap == 1 and leb128(last_count * 2) or leb128(last_count * 2 + 1) .. leb128(gap))
+      end
     end
   end
-  rows[2 * i - 1], rows[2 * i] = keys[i], pack(HEAD, at, math.min(count, MAX_HOUR_COUNT)) .. earlier
+  local packed_count = packed_counts[count]
+  if not packed_count then
+    packed_count = struct.pack('>I5', math.min(count, 2 ^ 40 - 1))
+    packed_counts[count] = packed_count
+  end
+  arguments[2 * i + 1] = last_used .. packed_count .. records
 end
-redis.call('HSET', KEYS[1], unpack(rows))
+redis.call('HSET', KEYS[1], unpack(arguments, 2))
 return false
