@@ -62,6 +62,8 @@ mod release;
 mod reload;
 mod resource_commands;
 mod restore;
+#[cfg(feature = "long")]
+mod rolling_upgrade;
 mod routes;
 mod second_account;
 mod secrets;
