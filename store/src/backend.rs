@@ -17,10 +17,10 @@ use crate::ops::{
     CursorCheck, DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, FeedCursor,
     FirstUseOutcome, Heartbeat, HeartbeatReply, IndexName, InvalidationBatch, KeyGroup, LeaseStatus, QueueStats,
     RawCommit, RawCommitOutcome, RawDeadLetter, RawDelivery, RawDeliveryLeases, RawFanOut, RawFeed, RawFirstUseClaim,
-    RawLookup, RawRecord, RawRecovery, RawRecoveryCreation, RawRecoveryStep, RawResponseSwap, RawRunningRecovery,
-    RawSettlement, RawUsage, RecordName, RecoveryStepOutcome, RegisteredGateway, ReplayStats, RetentionPolicy,
-    RolledUpUses, SendNowOutcome, SettlementOutcome, SortOrder, StoredUses, SwapOutcome, TrimStats, UsageGrouping,
-    UsesPage, WebhookNumbers,
+    RawLastUse, RawLookup, RawRecord, RawRecovery, RawRecoveryCreation, RawRecoveryStep, RawResponseSwap,
+    RawRunningRecovery, RawSettlement, RawUsage, RecordName, RecoveryStepOutcome, RegisteredGateway, ReplayStats,
+    RetentionPolicy, RolledUpUses, SendNowOutcome, SettlementOutcome, SortOrder, StoredUses, SwapOutcome, TrimStats,
+    UsageGrouping, UsesPage, WebhookNumbers,
 };
 use crate::redis::Redis;
 use crate::store_header::StoreHeader;
@@ -163,6 +163,10 @@ ops! {
     fn hourly_key_usage(project: String, key: String, from: u64, to: u64) -> Vec<(u64, u64)>;
     /// Returns the last use of keys of a project, in their order.
     fn hourly_last_used(project: String, keys: Vec<String>) -> Vec<Option<Timestamp>>;
+    /// Returns about `limit` last uses of keys of a project, or of any project; none at the end.
+    fn some_last_used(project: String, limit: u32) -> Vec<RawLastUse>;
+    /// Removes last uses of keys of a project.
+    fn remove_last_used(project: String, keys: Vec<String>) -> ();
 
     // ---- Queue
     /// Returns the position of the fan-out cursor.

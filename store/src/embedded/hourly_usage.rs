@@ -5,14 +5,15 @@ use std::ops::Range;
 
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::usage::HOUR_MS;
-use redb::{ReadTransaction, ReadableTable, WriteTransaction};
+use redb::{AccessGuard, ReadTransaction, ReadableTable, StorageError, WriteTransaction};
 
 use super::database::{Embedded, read_blocking};
 use super::errors::store_error;
-use super::tables::{LAST_USED, USAGE};
+use super::tables::{LAST_USED, RECORDS, USAGE};
 use crate::error::Result;
-use crate::ops::{RawUsage, UsageGrouping};
+use crate::ops::{RawLastUse, RawUsage, UsageGrouping};
 use crate::options::HOURLY_RETENTION_HOURS;
+use crate::record_format::decode_record;
 
 impl Embedded {
     pub(crate) async fn add_hourly_usage(&self, project: String, usage: Vec<(String, u64)>) -> Result<()> {
@@ -72,6 +73,30 @@ impl Embedded {
         keys.iter()
             .map(|key| Ok(table.get(key.as_str()).map_err(store_error)?.map(|ms| Timestamp::from_ms(ms.value()))))
             .collect()
+    }
+
+    pub(crate) async fn some_last_used(&self, _project: String, limit: u32) -> Result<Vec<RawLastUse>> {
+        let transaction = self.read()?;
+        let table = transaction.open_table(LAST_USED).map_err(store_error)?;
+        let records = transaction.open_table(RECORDS).map_err(store_error)?;
+        let last_use = |row: std::result::Result<(AccessGuard<'_, &str>, AccessGuard<'_, u64>), StorageError>| {
+            let (key, ms) = row.map_err(store_error)?;
+            let record = records.get(key.value()).map_err(store_error)?;
+            let project = record.map(|record| Ok(decode_record(record.value(), None)?.image.parent)).transpose()?;
+            Ok(RawLastUse { project: project.unwrap_or_default(), key: key.value().to_owned(), ms: ms.value() })
+        };
+        table.iter().map_err(store_error)?.take(limit as usize).map(last_use).collect()
+    }
+
+    pub(crate) async fn remove_last_used(&self, _project: String, keys: Vec<String>) -> Result<()> {
+        self.perform(move |transaction| {
+            let mut table = transaction.open_table(LAST_USED).map_err(store_error)?;
+            for key in &keys {
+                table.remove(key.as_str()).map_err(store_error)?;
+            }
+            Ok(())
+        })
+        .await
     }
 }
 

@@ -22,8 +22,19 @@ pub(crate) struct RawUsage {
     pub count: u64,
 }
 
-/// The keys of a project in one group of partitions, whose uses are stored together from format 2 on.
+/// Last use of a key, as stored in the first format.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RawLastUse {
+    /// Project id; empty if the key has no record any more.
+    pub project: String,
+    /// Key id.
+    pub key: String,
+    /// Time of the last use in ms.
+    pub ms: u64,
+}
+
+/// The keys of a project in one group of partitions, whose uses are stored together from format 2 on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct KeyGroup {
     /// Project id.
     pub project: String,
@@ -62,7 +73,7 @@ pub(crate) struct UsesPage {
 pub(crate) struct RolledUpUses {
     /// Key id; empty for all keys of the group together.
     pub key: String,
-    /// The recent uses as read: nothing happens if there are others.
+    /// The recent uses as read, empty if there were none: nothing happens if there are others.
     pub read: Vec<u8>,
     /// The new uses.
     pub new: StoredUses,

@@ -3,7 +3,7 @@
 use gatepost_domain::time::Timestamp;
 
 use crate::error::{Result, StoreErrorKind};
-use crate::ops::{RawUsage, UsageGrouping};
+use crate::ops::{RawLastUse, RawUsage, UsageGrouping};
 use crate::options::{COMMIT_TIMEOUT, HOURLY_RETENTION_HOURS};
 
 use super::client::Redis;
@@ -68,6 +68,21 @@ impl Redis {
         let timestamps: Vec<Option<u64>> =
             redis::from_redis_value(value).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
         Ok(timestamps.into_iter().map(|ms| ms.map(Timestamp::from_ms)).collect())
+    }
+
+    pub(crate) async fn some_last_used(&self, project: String, limit: u32) -> Result<Vec<RawLastUse>> {
+        let mut command = redis::cmd("HSCAN");
+        command.arg(self.tagged_key("last-used", &project)).arg(0).arg("COUNT").arg(limit);
+        let value = self.inner.connections.run_rate_limit_command(&command, COMMIT_TIMEOUT).await?;
+        let (_, found): (String, Vec<(String, u64)>) =
+            redis::from_redis_value(value).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
+        Ok(found.into_iter().map(|(key, ms)| RawLastUse { project: project.clone(), key, ms }).collect())
+    }
+
+    pub(crate) async fn remove_last_used(&self, project: String, keys: Vec<String>) -> Result<()> {
+        let mut command = redis::cmd("HDEL");
+        command.arg(self.tagged_key("last-used", &project)).arg(&keys);
+        self.inner.connections.run_rate_limit_command(&command, COMMIT_TIMEOUT).await.map(drop)
     }
 }
 

@@ -141,7 +141,9 @@ impl Records {
             trial.note("hourly_usage", cell.backend.hourly_usage(project.clone(), grouping, from, to).await);
         }
         trial.note("hourly_key_usage", cell.backend.hourly_key_usage(project.clone(), key.clone(), from, to).await);
-        trial.note("hourly_last_used", cell.backend.hourly_last_used(project, vec![key]).await);
+        trial.note("hourly_last_used", cell.backend.hourly_last_used(project.clone(), vec![key.clone()]).await);
+        trial.note("some_last_used", cell.backend.some_last_used(project.clone(), 10).await);
+        trial.note("remove_last_used", cell.backend.remove_last_used(project, vec![key]).await);
     }
 
     async fn try_usage(&self, trial: &mut Trial, backend: &Backend, project: &str, key: &str) {

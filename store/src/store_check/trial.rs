@@ -3,7 +3,7 @@
 use crate::error::{Result, StoreError};
 
 /// Operations that are tried, in this order: connecting, and the operations of the backend.
-pub(super) const OPERATIONS: [&str; 65] = [
+pub(super) const OPERATIONS: [&str; 67] = [
     "connect",
     "create",
     "open",
@@ -41,6 +41,8 @@ pub(super) const OPERATIONS: [&str; 65] = [
     "hourly_usage",
     "hourly_key_usage",
     "hourly_last_used",
+    "some_last_used",
+    "remove_last_used",
     "fan_out_cursor",
     "fan_out",
     "due_webhooks",

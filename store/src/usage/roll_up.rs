@@ -1,15 +1,18 @@
 //! Replacing old hours by days, and old days by months.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use gatepost_domain::id::ProjectId;
-use gatepost_domain::partition::PartitionGroup;
+use gatepost_domain::partition::{Partition, PartitionGroup};
+use gatepost_domain::time::Timestamp;
 use gatepost_runtime::error_chain;
 
 use super::period::key_group;
+use super::recent;
 use crate::cell_store::CellStore;
 use crate::error::Result;
-use crate::ops::{RecordName, RolledUpUses, StoredUses};
+use crate::format::Format;
+use crate::ops::{KeyGroup, RawLastUse, RecordName, RolledUpUses, StoredUses};
 
 /// Keys that are rolled up together.
 const PAGE_KEYS: u32 = 200;
@@ -24,7 +27,7 @@ pub struct RollUpPosition {
 impl CellStore {
     /// Packs the uses of some keys of a project as they are kept at this time, and forgets removed keys once nothing of
     /// them is kept. Starts with the first keys without a position; returns that of the next keys, `None` at the end.
-    /// Uses that are added at the same time are kept.
+    /// Uses that are added at the same time are kept. Last uses of the first format are moved first.
     ///
     /// # Errors
     ///
@@ -35,7 +38,11 @@ impl CellStore {
         position: Option<RollUpPosition>,
     ) -> Result<Option<RollUpPosition>> {
         let Some(first) = PartitionGroup::new(0) else { return Ok(None) };
-        let RollUpPosition { group, from } = position.unwrap_or(RollUpPosition { group: first, from: None });
+        let start = RollUpPosition { group: first, from: None };
+        if position.is_none() && self.format() >= Format::USAGE_BY_KEY {
+            self.move_last_uses(project).await?;
+        }
+        let RollUpPosition { group, from } = position.unwrap_or(start);
         let keys = key_group(project, group);
         let page = self.backend.uses_page(keys.clone(), from, 0, PAGE_KEYS).await?;
         let changed = self.changed(page.uses).await?;
@@ -46,6 +53,29 @@ impl CellStore {
             (Some(next), _) => Some(RollUpPosition { group, from: Some(next) }),
             (None, next) => next.map(|group| RollUpPosition { group, from: None }),
         })
+    }
+
+    /// Moves the last uses of the first format, except of keys that were used since.
+    async fn move_last_uses(&self, project: &ProjectId) -> Result<()> {
+        loop {
+            let found = self.backend.some_last_used(project.to_string(), PAGE_KEYS).await?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            let mut groups: HashMap<KeyGroup, Vec<RolledUpUses>> = HashMap::new();
+            for last_use in found.iter().filter(|last_use| !last_use.project.is_empty()) {
+                let RawLastUse { project, key, ms } = last_use;
+                let group = KeyGroup { project: project.clone(), group: Partition::of_id(key).group() };
+                let recent = recent::add(None, Timestamp::from_ms(*ms), 0);
+                let new = StoredUses { recent, past: Vec::new() };
+                groups.entry(group).or_default().push(RolledUpUses { key: key.clone(), read: Vec::new(), new });
+            }
+            for (group, uses) in groups {
+                self.backend.roll_up(group, uses).await?;
+            }
+            let keys = found.into_iter().map(|last_use| last_use.key).collect();
+            self.backend.remove_last_used(project.to_string(), keys).await?;
+        }
     }
 
     /// Returns those of the uses that a roll-up changes.

@@ -171,16 +171,23 @@ pub(crate) async fn uses_from_before_an_upgrade_are_still_reported(mut backend: 
     let test = backend.fixture().await;
     let [a, b, _] = keys();
     let begin = Timestamp::from_ms(test.now().as_ms() / HOUR_MS * HOUR_MS);
-    test.add_uses(&[(&a, 2), (&b, 1)]).await;
-    let before = test.last_used(&[&b]).await;
+    let used = test.key().await.0.record.id;
+    test.add_uses(&[(&a, 2), (&b, 1), (&used, 6)]).await;
+    let before = test.last_used(&[&b, &used]).await;
     test.store.upgrade(Format::LATEST, |_| ()).await.unwrap();
     test.add_uses(&[(&a, 3)]).await;
     test.skew.add(HOUR_MS as i64);
     test.add_uses(&[(&a, 4)]).await;
     let rows = test.read_uses(begin).await;
     assert_eq!((counts(&rows, &a).iter().sum::<u64>(), counts(&rows, &b)), (9, vec![1]));
-    let after = test.last_used(&[&a, &b]).await;
-    assert!(after[0] > before[0] && after[1] == before[0], "{after:?}");
+    let after = test.last_used(&[&a, &b, &used]).await;
+    assert!(after[0] > before[0] && after[1..] == before[..], "{after:?}");
+    test.roll_up().await;
+    let moved = test.last_used(&[&a, &b, &used]).await;
+    assert_eq!((moved[0], moved[2]), (after[0], after[2]), "last uses are stored once");
+    assert_eq!(counts(&test.read_uses(begin).await, &used), [6]);
+    test.roll_up().await;
+    assert_eq!(test.last_used(&[&a, &b, &used]).await, moved);
 }
 
 pub(crate) async fn many_keys_are_reported_once_each(backend: TestBackend) {

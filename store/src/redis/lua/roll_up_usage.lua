@@ -10,7 +10,7 @@ local function put(hash, key, value)
   end
 end
 for i = 1, #ARGV, 4 do
-  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
+  if (redis.call('HGET', KEYS[1], ARGV[i]) or '') == ARGV[i + 1] then
     put(KEYS[1], ARGV[i], ARGV[i + 2])
     put(KEYS[2], ARGV[i], ARGV[i + 3])
   end
