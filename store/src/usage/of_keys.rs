@@ -1,24 +1,22 @@
 //! Reading the uses of all keys of a project, a part at a time.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
 
 use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::partition::PartitionGroup;
-use gatepost_domain::usage::HOUR_MS;
 
 use super::period::{PeriodUsage, key_group, periods};
 use super::uses::Uses;
 use crate::cell_store::CellStore;
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::UsageGrouping;
-use crate::options::HOURLY_RETENTION_HOURS;
 
 /// Keys that are looked at together: Redis serves nobody else meanwhile.
-const PAGE_KEYS: u32 = 500;
-/// Hours of the first format that are read together, if few are asked for or many.
-const FEW_HOURS: u64 = 7 * 24;
-const HOURS_TOGETHER: [u64; 2] = [1, 24];
+const PAGE_KEYS: u32 = 200;
+/// Hours of the first format that are read one at a time; if there are more, those of a day are read together.
+const FEW_HOURS: usize = 7 * 24;
+const HOURS_IN_DAY: u64 = 24;
 
 /// A report of the uses of each key of a project.
 #[derive(Debug)]
@@ -33,8 +31,12 @@ pub struct UsageOfKeys {
 
 #[derive(Debug)]
 enum Position {
-    /// Next hour of the first format.
-    Hourly(u64),
+    Start,
+    /// Hours in which there are uses in the first format.
+    Hourly {
+        hours: VecDeque<u64>,
+        together: u64,
+    },
     Page {
         group: PartitionGroup,
         from: Option<String>,
@@ -44,9 +46,7 @@ enum Position {
 
 impl UsageOfKeys {
     pub(super) fn new(cell: CellStore, project: &ProjectId, hours: Range<u64>) -> Self {
-        let oldest = (cell.clock.now().as_ms() / HOUR_MS).saturating_sub(HOURLY_RETENTION_HOURS);
-        let position = Position::Hourly(hours.start.max(oldest));
-        Self { cell, project: project.clone(), hours, position, seen: HashSet::new() }
+        Self { cell, project: project.clone(), hours, position: Position::Start, seen: HashSet::new() }
     }
 
     /// Reads the next rows, in no order; `None` at the end. There may be several rows of one key and period, which add up,
@@ -56,24 +56,37 @@ impl UsageOfKeys {
     ///
     /// Those of a read, see [`CellStore`].
     pub async fn next_rows(&mut self) -> Result<Option<Vec<PeriodUsage>>> {
-        match &self.position {
-            Position::Hourly(hour) => self.read_hours(*hour).await.map(Some),
-            Position::Page { group, from } => self.read_page(*group, from.clone()).await.map(Some),
+        match &mut self.position {
+            Position::Start => {
+                let uses = self.cell.hourly_project_usage(&self.project, &self.hours).await?;
+                let hours: VecDeque<u64> = uses.into_keys().collect();
+                let together = if hours.len() <= FEW_HOURS { 1 } else { HOURS_IN_DAY };
+                self.position = Position::Hourly { hours, together };
+                Ok(Some(Vec::new()))
+            }
+            Position::Hourly { hours, together } => match hours.pop_front() {
+                Some(first) => {
+                    let until = (first + *together).min(self.hours.end);
+                    while hours.pop_front_if(|hour| *hour < until).is_some() {}
+                    self.read_hours(first..until).await.map(Some)
+                }
+                None => {
+                    let first = PartitionGroup::new(0);
+                    self.position = first.map_or(Position::End, |group| Position::Page { group, from: None });
+                    Ok(Some(Vec::new()))
+                }
+            },
+            Position::Page { group, from } => {
+                let (group, from) = (*group, from.take());
+                self.read_page(group, from).await.map(Some)
+            }
             Position::End => Ok(None),
         }
     }
 
-    async fn read_hours(&mut self, from: u64) -> Result<Vec<PeriodUsage>> {
-        let now = self.cell.clock.now().as_ms() / HOUR_MS + 1;
-        let (end, [few, many]) = (self.hours.end.min(now.max(from)), HOURS_TOGETHER);
-        let until = (from + if end.saturating_sub(from) <= FEW_HOURS { few } else { many }).min(end);
-        if until >= end {
-            self.position = PartitionGroup::new(0).map_or(Position::End, |group| Position::Page { group, from: None });
-        } else {
-            self.position = Position::Hourly(until);
-        }
+    async fn read_hours(&self, hours: Range<u64>) -> Result<Vec<PeriodUsage>> {
         let project = self.project.to_string();
-        let rows = self.cell.backend.hourly_usage(project, UsageGrouping::Keys, from, until).await?;
+        let rows = self.cell.backend.hourly_usage(project, UsageGrouping::Keys, hours.start, hours.end).await?;
         let mut usage = Vec::with_capacity(rows.len());
         for row in rows {
             usage.extend(periods(Some(&key_id(&row.key)?), Uses::from([(row.hour, row.count)])));

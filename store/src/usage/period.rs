@@ -10,7 +10,11 @@ use gatepost_domain::usage::HOUR_MS;
 use super::uses::{Uses, at_hour};
 use crate::cell_store::CellStore;
 use crate::error::Result;
-use crate::ops::{KeyGroup, StoredUses};
+use crate::ops::{KeyGroup, StoredUses, UsageGrouping};
+use crate::options::HOURLY_RETENTION_HOURS;
+
+/// Hours of the first format whose numbers are read at once, of one key or of all keys together: 30 days.
+const HOURS_TOGETHER: usize = 30 * 24;
 
 /// Number of uses of a key, or of all keys of a project, in one period.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +35,24 @@ impl CellStore {
             *uses.entry(*hour).or_default() += count;
         }
         Ok(())
+    }
+
+    /// Returns the uses of a project by the hour in the first format, in these hours.
+    pub(super) async fn hourly_project_usage(&self, project: &ProjectId, hours: &Range<u64>) -> Result<Uses> {
+        let mut uses = Uses::new();
+        for part in self.hourly_parts(hours) {
+            let rows = self.backend.hourly_usage(project.to_string(), UsageGrouping::Project, part.start, part.end);
+            uses.extend(rows.await?.into_iter().map(|row| (row.hour, row.count)));
+        }
+        Ok(uses)
+    }
+
+    /// Divides hours of which the first format may have uses into parts that are read at once.
+    pub(super) fn hourly_parts(&self, hours: &Range<u64>) -> impl Iterator<Item = Range<u64>> {
+        let now = self.clock.now().as_ms() / HOUR_MS;
+        let start = hours.start.max(now.saturating_sub(HOURLY_RETENTION_HOURS));
+        let end = hours.end.min(now + 1);
+        (start..end).step_by(HOURS_TOGETHER).map(move |from| from..end.min(from + HOURS_TOGETHER as u64))
     }
 }
 

@@ -13,7 +13,6 @@ use super::uses::Uses;
 use crate::cell_store::CellStore;
 use crate::error::Result;
 use crate::format::Format;
-use crate::ops::UsageGrouping;
 
 impl CellStore {
     /// Adds uses of a project's keys to the current hour and sets their last use to now.
@@ -45,11 +44,7 @@ impl CellStore {
     /// Those of a read, see [`CellStore`].
     pub async fn project_usage(&self, project: &ProjectId, from: Timestamp, to: Timestamp) -> Result<Vec<PeriodUsage>> {
         let hours = hours(from, to);
-        let hourly = self.backend.hourly_usage(project.to_string(), UsageGrouping::Project, hours.start, hours.end);
-        let mut uses: Uses = Uses::new();
-        for row in hourly.await? {
-            *uses.entry(row.hour).or_default() += row.count;
-        }
+        let mut uses = self.hourly_project_usage(project, &hours).await?;
         let sums =
             PartitionGroup::all().map(|group| self.backend.key_uses(key_group(project, group), vec![String::new()]));
         for stored in try_join_all(sums).await?.iter().flatten() {
@@ -71,8 +66,11 @@ impl CellStore {
         to: Timestamp,
     ) -> Result<Vec<PeriodUsage>> {
         let hours = hours(from, to);
-        let hourly = self.backend.hourly_key_usage(project.to_string(), key.to_string(), hours.start, hours.end);
-        let mut uses: Uses = hourly.await?.into_iter().collect();
+        let mut uses = Uses::new();
+        for part in self.hourly_parts(&hours) {
+            let (project, key) = (project.to_string(), key.to_string());
+            uses.extend(self.backend.hourly_key_usage(project, key, part.start, part.end).await?);
+        }
         let group = key_group(project, key.partition().group());
         for stored in &self.backend.key_uses(group, vec![key.to_string()]).await? {
             self.add_kept(&mut uses, stored, &hours)?;
