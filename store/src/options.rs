@@ -130,6 +130,6 @@ pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Deadline of a commit and of every other operation.
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum time that a feed read waits for the first entry.
-pub const MAX_FEED_WAIT: Duration = Duration::from_secs(1);
+pub const MAX_FEED_WAIT: Duration = Duration::from_secs(2);
 /// Deadline for connecting.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

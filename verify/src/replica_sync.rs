@@ -19,12 +19,13 @@ use crate::options::VerifyOptions;
 use crate::replica::{Replica, StreamPosition};
 use crate::verifier::Verifier;
 
-/// Time between two heartbeats.
+/// Time between two heartbeats of the only gateway, and how much longer it is for each gateway: 750 ms of 100.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
+const HEARTBEAT_STEP: Duration = Duration::from_micros(2500);
 /// Minimum time between two heartbeats, even if a change must be acknowledged at once.
 const MIN_HEARTBEAT_INTERVAL: Duration = Duration::from_millis(10);
 /// Maximum time that a read of the feed waits for a change.
-const FEED_WAIT: Duration = Duration::from_secs(1);
+const FEED_WAIT: Duration = Duration::from_secs(2);
 /// Maximum number of entries per read.
 const FEED_BATCH: u32 = 1000;
 /// Delay before the feed is read again after a failure.
@@ -33,8 +34,8 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
 const MAX_ENTRIES_WITHOUT_PAUSE: usize = 2;
 /// Pause after a read of many entries, for each entry beyond these, and at most for each gateway.
 const PAUSE_STEP: Duration = Duration::from_micros(500);
-/// Most pauses of this length between two reads, or heartbeats: 50 ms.
-const MAX_PAUSE_STEPS: u32 = 100;
+/// Gateways beyond these make no pause longer: reads are at most 50 ms apart, heartbeats 750 ms.
+const MAX_COUNTED_GATEWAYS: u32 = 100;
 /// Maximum number of claims retried per round.
 const MAX_CLAIMS_PER_ROUND: usize = 100;
 
@@ -146,7 +147,7 @@ async fn follow_stream(replica: Arc<Replica>) {
 /// worth. A change that comes alone is read at once.
 fn pause_after(entries: usize, gateways: u32) -> Duration {
     let excess = u32::try_from(entries.saturating_sub(MAX_ENTRIES_WITHOUT_PAUSE)).unwrap_or(u32::MAX);
-    PAUSE_STEP * excess.min(gateways).min(MAX_PAUSE_STEPS)
+    PAUSE_STEP * excess.min(gateways).min(MAX_COUNTED_GATEWAYS)
 }
 
 /// Applies the entries of a read, then moves the cursor.
@@ -179,20 +180,20 @@ fn apply_entries(replica: &Replica, position: &mut StreamPosition, entries: &[In
 }
 
 async fn send_heartbeats(replica: Arc<Replica>) {
-    let mut ticks = tokio::time::interval(HEARTBEAT_INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut was_live = true;
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = replica.heartbeat_due.notified() => {}
-        }
         if let Err(error) = send_heartbeat(&replica).await {
             replica.metrics.count_store_error(&error);
-            tracing::debug!(error = %error_chain(&error), "heartbeat failed, retrying in 500 ms");
+            tracing::debug!(error = %error_chain(&error), "heartbeat failed, retrying");
         }
         was_live = log_liveness(&replica, was_live);
-        tokio::time::sleep(MIN_HEARTBEAT_INTERVAL.max(PAUSE_STEP * replica.gateways().min(MAX_PAUSE_STEPS))).await;
+        let gateways = replica.gateways().min(MAX_COUNTED_GATEWAYS);
+        let pause = MIN_HEARTBEAT_INTERVAL.max(PAUSE_STEP * gateways);
+        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(HEARTBEAT_INTERVAL + HEARTBEAT_STEP * gateways - pause) => {}
+            () = replica.heartbeat_due.notified() => {}
+        }
     }
 }
 
@@ -224,7 +225,7 @@ fn log_liveness(replica: &Replica, was_live: bool) -> bool {
     let is_live = replica.liveness(replica.clock.uptime()) == Liveness::Live;
     if was_live && !is_live {
         tracing::warn!(
-            "not live: for 2 s no heartbeat succeeded whose position the feed has reached, retrying every 500 ms; \
+            "not live: for 2 s no heartbeat succeeded whose position the feed has reached, retrying; \
              cached keys are accepted until max_stale"
         );
     }

@@ -28,7 +28,7 @@ struct LinkedEntry {
 }
 
 impl Redis {
-    /// Reads entries after a cursor. Waits up to `wait` (at most 1 s) for the first.
+    /// Reads entries after a cursor. Waits up to `wait` (at most 2 s) for the first.
     pub(crate) async fn invalidations(
         &self,
         cursor: FeedCursor,
