@@ -136,6 +136,7 @@ impl ControlPlane {
     ) -> Result<KeyUsage> {
         let key = self.api_key(context, key_ref).await?.record;
         let (from, to) = self.stored_range(from, to);
+        let _turn = self.acquire_list_permit(context).await?;
         let mut totals = Totals::new(grouping);
         totals.add(self.store.single_cell().key_usage(&key.project, &key.id, from, to).await?)?;
         Ok(KeyUsage { key, totals: totals.into_vec() })
