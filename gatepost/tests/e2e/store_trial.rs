@@ -27,7 +27,7 @@ fn a_redis_is_tried_without_store_and_master_key_and_the_report_has_no_password(
         let (code, stdout, stderr) = check(&arguments, &variables);
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         assert!(
-            stdout.contains(", standalone, without TLS") && stdout.contains("61 of 61 operations work"),
+            stdout.contains(", standalone, without TLS") && stdout.contains("67 of 67 operations work"),
             "{stdout}"
         );
         assert!(stdout.contains("ok      commit\n") && !stdout.contains("FAILED"), "{stdout}");
@@ -61,7 +61,7 @@ fn the_report_on_a_server_that_does_not_respond_is_short() {
         assert!(code == Some(1) && lines[0].starts_with("FAILED  connect: ") && lines[0].ends_with(advice), "{stdout}");
         assert_eq!(
             lines[1..],
-            ["-       60 others were not tried: they need one that failed", "0 of 61 operations work"],
+            ["-       66 others were not tried: they need one that failed", "0 of 67 operations work"],
             "{stdout}"
         );
     }
