@@ -35,6 +35,8 @@ const GATEWAYS: [usize; 5] = [0, 1, 10, 50, 100];
 const CONCURRENT_CHANGES: usize = 256;
 /// Time between two changes that are made one at a time. All gateways are idle again by then.
 const SINGLE_INTERVAL: Duration = Duration::from_millis(30);
+/// Time after which gateways that have just started are at rest.
+const SETTLING_TIME: Duration = Duration::from_secs(5);
 /// Interval between two looks at the cursors of the gateways.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -47,7 +49,7 @@ struct Plan {
     batched_changes: usize,
 }
 
-const QUICK: Plan = Plan { rounds: 1, idle: Duration::from_secs(4), single_changes: 100, batched_changes: 10_240 };
+const QUICK: Plan = Plan { rounds: 1, idle: Duration::from_secs(10), single_changes: 100, batched_changes: 10_240 };
 const FULL: Plan = Plan { rounds: 5, idle: Duration::from_secs(10), single_changes: 300, batched_changes: 40_960 };
 
 /// What Redis did in one round with a number of gateways.
@@ -106,6 +108,7 @@ async fn measure(program: Option<&Path>, format: Format, count: usize, plan: Pla
     let _gateways = start_gateways(&fixture, program, count, &directory)?;
     await_gateways(&fixture, count).await?;
 
+    tokio::time::sleep(SETTLING_TIME).await;
     let read = || RedisReading::of(&fixture.redis);
     let before = read()?;
     tokio::time::sleep(plan.idle).await;
