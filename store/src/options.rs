@@ -120,7 +120,7 @@ impl ClockSkew {
 /// Default of `events.max_entries`.
 pub const DEFAULT_MAX_ENTRIES: u64 = 5_000_000;
 /// How long usage by the hour is kept in stores of the first format: 90 days.
-pub const HOURLY_RETENTION_HOURS: u64 = 90 * 24;
+pub(crate) const HOURLY_RETENTION_HOURS: u64 = 90 * 24;
 /// Deadline of a lookup.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// Deadline of a first-use claim and of rate limit operations.

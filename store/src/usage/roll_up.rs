@@ -17,11 +17,16 @@ use crate::ops::{KeyGroup, RawLastUse, RecordName, RolledUpUses, StoredUses};
 /// Keys that are rolled up together.
 const PAGE_KEYS: u32 = 200;
 
-/// Keys of a project that are to be rolled up next.
+/// What of a project is to be rolled up next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RollUpPosition {
-    group: PartitionGroup,
-    from: Option<String>,
+pub struct RollUpPosition(Next);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Next {
+    /// Last uses of the first format.
+    LastUses,
+    /// Keys of a group.
+    Keys { group: PartitionGroup, from: Option<String> },
 }
 
 impl CellStore {
@@ -37,12 +42,20 @@ impl CellStore {
         project: &ProjectId,
         position: Option<RollUpPosition>,
     ) -> Result<Option<RollUpPosition>> {
-        let Some(first) = PartitionGroup::new(0) else { return Ok(None) };
-        let start = RollUpPosition { group: first, from: None };
-        if position.is_none() && self.format() >= Format::USAGE_BY_KEY {
-            self.move_last_uses(project).await?;
-        }
-        let RollUpPosition { group, from } = position.unwrap_or(start);
+        let next = match position.map_or(Next::LastUses, |position| position.0) {
+            Next::LastUses if self.move_last_uses(project).await? => Some(Next::LastUses),
+            Next::LastUses => PartitionGroup::new(0).map(|group| Next::Keys { group, from: None }),
+            Next::Keys { group, from } => self.roll_up_page(project, group, from).await?,
+        };
+        Ok(next.map(RollUpPosition))
+    }
+
+    async fn roll_up_page(
+        &self,
+        project: &ProjectId,
+        group: PartitionGroup,
+        from: Option<String>,
+    ) -> Result<Option<Next>> {
         let keys = key_group(project, group);
         let page = self.backend.uses_page(keys.clone(), from, 0, PAGE_KEYS).await?;
         let changed = self.changed(page.uses).await?;
@@ -50,32 +63,34 @@ impl CellStore {
             self.backend.roll_up(keys, changed).await?;
         }
         Ok(match (page.next, PartitionGroup::new(group.number() + 1)) {
-            (Some(next), _) => Some(RollUpPosition { group, from: Some(next) }),
-            (None, next) => next.map(|group| RollUpPosition { group, from: None }),
+            (Some(next), _) => Some(Next::Keys { group, from: Some(next) }),
+            (None, next) => next.map(|group| Next::Keys { group, from: None }),
         })
     }
 
-    /// Moves the last uses of the first format, except of keys that were used since.
-    async fn move_last_uses(&self, project: &ProjectId) -> Result<()> {
-        loop {
-            let found = self.backend.some_last_used(project.to_string(), PAGE_KEYS).await?;
-            if found.is_empty() {
-                return Ok(());
-            }
-            let mut groups: HashMap<KeyGroup, Vec<RolledUpUses>> = HashMap::new();
-            for last_use in found.iter().filter(|last_use| !last_use.project.is_empty()) {
-                let RawLastUse { project, key, ms } = last_use;
-                let group = KeyGroup { project: project.clone(), group: Partition::of_id(key).group() };
-                let recent = recent::add(None, Timestamp::from_ms(*ms), 0);
-                let new = StoredUses { recent, past: Vec::new() };
-                groups.entry(group).or_default().push(RolledUpUses { key: key.clone(), read: Vec::new(), new });
-            }
-            for (group, uses) in groups {
-                self.backend.roll_up(group, uses).await?;
-            }
-            let keys = found.into_iter().map(|last_use| last_use.key).collect();
-            self.backend.remove_last_used(project.to_string(), keys).await?;
+    /// Moves some last uses of the first format, except of keys that were used since. Returns whether there were any.
+    async fn move_last_uses(&self, project: &ProjectId) -> Result<bool> {
+        if self.format() < Format::USAGE_BY_KEY {
+            return Ok(false);
         }
+        let found = self.backend.some_last_used(project.to_string(), PAGE_KEYS).await?;
+        if found.is_empty() {
+            return Ok(false);
+        }
+        let mut groups: HashMap<KeyGroup, Vec<RolledUpUses>> = HashMap::new();
+        for last_use in found.iter().filter(|last_use| !last_use.project.is_empty()) {
+            let RawLastUse { project, key, ms } = last_use;
+            let group = KeyGroup { project: project.clone(), group: Partition::of_id(key).group() };
+            let recent = recent::add(None, Timestamp::from_ms(*ms), 0);
+            let new = StoredUses { recent, past: Vec::new() };
+            groups.entry(group).or_default().push(RolledUpUses { key: key.clone(), read: Vec::new(), new });
+        }
+        for (group, uses) in groups {
+            self.backend.roll_up(group, uses).await?;
+        }
+        let keys = found.into_iter().map(|last_use| last_use.key).collect();
+        self.backend.remove_last_used(project.to_string(), keys).await?;
+        Ok(true)
     }
 
     /// Returns those of the uses that a roll-up changes.
