@@ -13,11 +13,21 @@ const COMMAND_PREFIX: &str = "run the '";
 /// The same for a script on Redis 7.0, which does not name the command.
 const UNNAMED_COMMAND: &str = "can't run this command";
 
+/// The command that a copy of a store needs besides those in `deploy/redis/gatepost.acl`.
+const COPY_COMMAND: &str = "scan";
+
 /// Returns a message for the operator if the error is a denial by the access control list.
 pub(super) fn denial_message(error: &RedisError, user: &str) -> Option<String> {
     let detail = acl_denial(error)?;
-    let denial = match (denied_command(&detail), detail.contains("access")) {
-        (Some(command), _) => format!("may not run the command {}", command.to_lowercase()),
+    let command = denied_command(&detail).map(str::to_lowercase);
+    if command.as_deref() == Some(COPY_COMMAND) {
+        return Some(format!(
+            "the Redis user {user} may not run the command {COPY_COMMAND}: its access control list must allow it during a \
+             copy, besides everything in deploy/redis/gatepost.acl"
+        ));
+    }
+    let denial = match (command, detail.contains("access")) {
+        (Some(command), _) => format!("may not run the command {command}"),
         (None, true) => "may not access a key or channel of the store".to_owned(),
         (None, false) => format!("was denied ({detail})"),
     };

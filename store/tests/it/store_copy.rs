@@ -417,6 +417,10 @@ async fn the_list_without_the_commands_of_copies_refuses_one() {
     let directory = tempfile::tempdir().unwrap();
     let test = TestBackend::redis().fixture().await;
     let error = refusal(&test.backend.options, &embedded(&directory, "copy")).await;
-    assert!(error_chain(&error).contains("the Redis user gatepost may not run the command scan"), "{error:?}");
+    assert!(
+        error_chain(&error)
+            .contains("may not run the command scan: its access control list must allow it during a copy"),
+        "{error:?}"
+    );
     assert!(!ACL.contains(COPY_COMMANDS));
 }
