@@ -19,7 +19,8 @@ const HOURS_TOGETHER: usize = 30 * 24;
 /// Number of uses of a key, or of all keys of a project, in one period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeriodUsage {
-    /// Start of the hour, day or month in UTC. Which of them it is depends on its age, see [`UsageRetention`].
+    /// Start of the hour, day or month in UTC. Which of them it is depends on its age, see
+    /// [`UsageRetention`](crate::UsageRetention).
     pub start: Timestamp,
     /// The key; `None` for the whole project.
     pub key: Option<KeyId>,
