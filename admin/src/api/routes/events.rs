@@ -62,7 +62,8 @@ pub(crate) struct ChangesBody {
             `ACCESS_KEY`, `API_KEY`, `OPERATOR` or `DELIVERER`", example = "OPERATOR"),
         ("subject" = Option<String>, Query, description = "Only changes of the resource with this id, or the one that is the event with this id",
             example = "key_00aZ3kT9cQmX1pLr7vWn5sYd"),
-        ("limit" = Option<u32>, Query, description = "Maximum number of changes, up to 1,000; by default 100", example = 100),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000,
+            description = "Maximum number of changes; by default 100", example = 100),
     ),
     responses((status = 200, body = ChangesBody), (status = 400), (status = 401), (status = 404), (status = 503))
 )]

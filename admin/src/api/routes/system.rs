@@ -172,7 +172,8 @@ pub(crate) async fn get(
     get, path = "/system/quarantine", operation_id = "listQuarantine", tag = "system",
     params(
         ("after" = Option<String>, Query, description = "`next` of the previous response"),
-        ("limit" = Option<u32>, Query, description = "Maximum number of entries, up to 1,000; by default 100", example = 100),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000,
+            description = "Maximum number of entries; by default 100", example = 100),
     ),
     responses((status = 200, body = QuarantineBody), (status = 400), (status = 401), (status = 403), (status = 503))
 )]

@@ -94,7 +94,7 @@ pub(crate) async fn of_key(
         ("projectId" = Option<String>, Query, description = "Optional with an access key that is limited to a project."),
         ("from" = Option<String>, Query, description = "First hour; by default 24 hours ago."),
         ("to" = Option<String>, Query, description = "End of the range; by default now."),
-        ("limit" = Option<u32>, Query, description = "Number of keys, up to 100; by default 10", example = 10),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Number of keys; by default 10", example = 10),
     ),
     responses((status = 200, body = [TopApiKey]), (status = 400), (status = 401), (status = 404), (status = 503))
 )]

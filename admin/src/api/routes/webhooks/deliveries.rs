@@ -189,7 +189,7 @@ pub(crate) struct StatsBody {
         ("until" = Option<String>, Query, description = "Only deliveries created before this time",
             example = "2026-11-26T10:00:00.000Z"),
         ("after" = Option<String>, Query, description = "`next` of the previous page", example = "q83v"),
-        ("limit" = Option<u32>, Query, description = "Maximum number of deliveries, up to 1,000; by default 100",
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Maximum number of deliveries; by default 100",
             example = 100),
     ),
     responses((status = 200, body = DeliveriesBody), (status = 400), (status = 401), (status = 404))
