@@ -79,20 +79,23 @@ fn address(config: &Config) -> String {
 
 /// Says which master key the copy needs, and that the old store must not be used any more.
 fn next_step(from: &Config, to: &Config) -> String {
-    let key = match (&from.store.url, &to.store.url) {
-        (StoreUrl::Embedded(from), StoreUrl::Embedded(to)) => format!(
+    let old_file = match &from.store.url {
+        StoreUrl::Embedded(from) => Some(master_key::path_beside_store(from)).filter(|file| file.exists()),
+        StoreUrl::Redis(_) | StoreUrl::Memory => None,
+    };
+    let key = match (old_file, &to.store.url) {
+        (Some(from), StoreUrl::Embedded(to)) => format!(
             "copy {} to {}, unless the key is elsewhere",
-            master_key::path_beside_store(from).display(),
+            from.display(),
             master_key::path_beside_store(to).display()
         ),
-        (StoreUrl::Embedded(from), _) => format!(
-            "store.master_key_file = {:?}, unless the key is elsewhere",
-            master_key::path_beside_store(from).display().to_string()
-        ),
-        (_, StoreUrl::Embedded(to)) => {
+        (Some(from), _) => {
+            format!("store.master_key_file = {:?}, unless the key is elsewhere", from.display().to_string())
+        }
+        (None, StoreUrl::Embedded(to)) => {
             format!("store.master_key_file, or the file {}", master_key::path_beside_store(to).display())
         }
-        (_, _) => "the same setting as before".to_owned(),
+        (None, _) => "the same setting as before".to_owned(),
     };
     format!(
         "the copy needs the same master key: {key}\nnever start a process on the old store again: it would go its own way"
