@@ -6,15 +6,17 @@ use std::time::Duration;
 use gatepost_gateway::{Auth, GatewayStatus, RouteOptions};
 use gatepost_ops::{DependencyState, Readiness};
 use gatepost_runtime::registered;
-use gatepost_store::{CellStore, Format, StoreErrorKind, StoreServer};
-use gatepost_store::{QueueStats, ReplayStats};
+use gatepost_store::{CellStore, Format, QueueStats, ReplayStats, StoreError, StoreErrorKind, StoreServer};
 use gatepost_verify::{Liveness, Verifier};
 use parking_lot::Mutex;
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
+use tokio::time::Instant;
 
 use crate::config::{Config, GatewayConfig};
 
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// Minimum time between two readings of the store's numbers by a gateway: there may be a hundred, and all read the same.
+const GATEWAY_READING_INTERVAL: Duration = Duration::from_secs(5);
 /// Percentage of `events.max_entries` above which `/readyz` warns about the fan-out backlog.
 const BACKLOG_WARNING_PERCENT: u64 = 80;
 
@@ -28,6 +30,16 @@ pub(crate) enum StoreOutage {
     NotReady,
     /// The cache serves known keys for a while and has a probe of its own, so that the outage is a warning only.
     Degraded,
+}
+
+impl StoreOutage {
+    /// Minimum time between two readings of the store's numbers.
+    fn reading_interval(self) -> Duration {
+        match self {
+            StoreOutage::NotReady => PROBE_INTERVAL,
+            StoreOutage::Degraded => GATEWAY_READING_INTERVAL,
+        }
+    }
 }
 
 /// Periodic probe of the store.
@@ -100,21 +112,28 @@ impl StoreProbe {
 
     /// Probes until the process ends.
     pub(crate) async fn run(self: Arc<Self>) {
+        let (mut next_reading, mut reading_failure) = (Instant::now(), None);
         loop {
-            match self.store.queue_stats().await {
-                Ok(numbers) => {
-                    self.report_store(None);
-                    self.report_queue(&numbers);
-                }
-                Err(error) => self.report_store(Some(error.kind())),
+            let format = self.store.read_format().await;
+            let is_due = next_reading <= Instant::now() || reading_failure.is_some();
+            if is_due && format.is_ok() {
+                next_reading = Instant::now() + self.outage.reading_interval();
+                reading_failure = self.report_numbers().await.err().map(|error| error.kind());
             }
+            self.report_store(format.as_ref().err().map(StoreError::kind).or(reading_failure));
+            self.report_format(format.unwrap_or(self.store.format()));
             self.report_server();
-            self.report_format(self.store.read_format().await.unwrap_or(self.store.format()));
-            self.report_fullness(self.store.full_reason().await.unwrap_or_default());
             self.report_replays(self.store.replay_stats().await.unwrap_or_default());
-            self.probe_tenancy().await;
             tokio::time::sleep(PROBE_INTERVAL).await;
         }
+    }
+
+    /// Reads and reports what is the same for all processes.
+    async fn report_numbers(&self) -> Result<(), StoreError> {
+        self.report_queue(&self.store.queue_stats().await?);
+        self.report_fullness(self.store.full_reason().await.unwrap_or_default());
+        self.probe_tenancy().await;
+        Ok(())
     }
 
     fn report_store(&self, failure: Option<StoreErrorKind>) {
