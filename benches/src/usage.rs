@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::findings::Findings;
-use crate::redis_meter::RedisReading;
+use crate::redis_meter::{RedisReading, data_bytes};
 use crate::report::{self, NoiseMonitor, Table};
 use crate::statistics::{Ratio, median};
 use crate::store_fixture::StoreFixture;
@@ -98,7 +98,7 @@ async fn measure(format: Format, plan: Plan) -> anyhow::Result<Measured> {
     let fixture = StoreFixture::start_in(format).await?;
     fixture.pin_to_load_core()?;
     let keys = generate_keys(plan.keys_used_once);
-    let empty = RedisReading::of(&fixture.redis)?;
+    let empty_bytes = data_bytes(&fixture.redis)?;
     let flush_all = async |skip_ms| -> anyhow::Result<f64> {
         fixture.clock_skew.add(skip_ms);
         let before = RedisReading::of(&fixture.redis)?;
@@ -106,8 +106,7 @@ async fn measure(format: Format, plan: Plan) -> anyhow::Result<Measured> {
         Ok(RedisReading::of(&fixture.redis)?.cpu_s_since(before) * 1e6 / keys.len() as f64)
     };
     let first_us = flush_all(0).await?;
-    let filled = RedisReading::of(&fixture.redis)?;
-    let once_bytes = filled.memory_bytes_since(empty) / keys.len() as f64;
+    let once_bytes = (data_bytes(&fixture.redis)? - empty_bytes) / keys.len() as f64;
     let (again_us, next_hour_us) = (flush_all(0).await?, flush_all(HOUR_MS).await?);
     let [once, often] = USES_IN_HOUR;
     let (_, always_bytes) = measure_always_used(format, plan, once).await?;
@@ -121,7 +120,7 @@ async fn measure_always_used(format: Format, plan: Plan, uses: RangeInclusive<u6
     let keys = generate_keys(plan.keys_always_used);
     // The last hour is the current one: Redis deletes old counters of the first format by its own clock.
     fixture.clock_skew.add(-HOUR_MS * HOURS as i64);
-    let before = RedisReading::of(&fixture.redis)?;
+    let (empty_bytes, before) = (data_bytes(&fixture.redis)?, RedisReading::of(&fixture.redis)?);
     let mut rng = StdRng::seed_from_u64(1);
     for hour in 0..HOURS {
         flush(&fixture, &keys, || rng.random_range(uses.clone())).await?;
@@ -130,9 +129,9 @@ async fn measure_always_used(format: Format, plan: Plan, uses: RangeInclusive<u6
             roll_up(&fixture.store, &fixture).await?;
         }
     }
-    let after = RedisReading::of(&fixture.redis)?;
-    let flushed = (keys.len() * HOURS) as f64;
-    Ok((after.cpu_s_since(before) * 1e6 / flushed, after.memory_bytes_since(before) / keys.len() as f64))
+    let cpu_s = RedisReading::of(&fixture.redis)?.cpu_s_since(before);
+    let flushes = (keys.len() * HOURS) as f64;
+    Ok((cpu_s * 1e6 / flushes, (data_bytes(&fixture.redis)? - empty_bytes) / keys.len() as f64))
 }
 
 fn generate_keys(count: usize) -> Vec<KeyId> {
