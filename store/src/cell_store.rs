@@ -14,7 +14,7 @@ use gatepost_domain::window::{LeaseGrant, Limit, UnusedLease};
 use crate::account_resources::AccountLimits;
 use crate::backend::Backend;
 use crate::envelope::Envelope;
-use crate::error::Result;
+use crate::error::{Result, StoreErrorKind};
 use crate::format::Format;
 use crate::ops::{ReplayStats, RetentionPolicy, TrimStats};
 use crate::options::{ClockSkew, Recovery, Replication, StoreOptions};
@@ -126,9 +126,9 @@ impl CellStore {
     ///
     /// Those of a read, see [`CellStore`].
     pub async fn read_format(&self) -> Result<Format> {
-        if let Some(header) = self.backend.open().await? {
-            self.observe_format(header.format);
-        }
+        let header = self.backend.open().await?;
+        let header = header.ok_or_else(|| StoreErrorKind::WrongStore.with("the address no longer serves a store"))?;
+        self.observe_format(header.format);
         Ok(self.format())
     }
 
