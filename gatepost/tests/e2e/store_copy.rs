@@ -47,7 +47,7 @@ async fn a_store_moves_to_redis_and_back_with_keys_events_and_webhooks() {
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.starts_with("copied the store st_") && stdout.contains("(namespace moved)\n"), "{stdout}");
     assert!(stdout.contains("           1  first uses\n") && stdout.contains("with the checksum "), "{stdout}");
-    assert!(stdout.contains("store.master_key_file = \"gatepost-data/master.key\""), "{stdout}");
+    assert!(stdout.contains("the same master key: the same setting as before\n"), "{stdout}");
     let (code, _, stderr) = outcome(&run(directory.path(), &to_redis));
     assert!(code == Some(1) && stderr.contains("namespace moved has this store already"), "{stderr}");
 
@@ -74,6 +74,21 @@ async fn a_store_moves_to_redis_and_back_with_keys_events_and_webhooks() {
     let up = Gatepost::start_with(directory.path(), &arguments, &back).await;
     assert_eq!(get_status(&up.url("/x"), &used).await, 200);
     assert_eq!(get_status(&up.url("/x"), &unused).await, 401);
+}
+
+#[test]
+fn a_copy_of_a_store_with_a_file_of_the_master_key_names_that_file() {
+    let (directory, redis) = (tempfile::tempdir().unwrap(), RedisServer::start());
+    let create = ["access-key", "create", "--store", "embedded:here"];
+    assert!(command(directory.path(), &create).env_remove("GATEPOST_MASTER_KEY").output().unwrap().status.success());
+    for (to, expected) in [
+        (redis.url(), "store.master_key_file = \"here/master.key\""),
+        ("embedded:there".to_owned(), "copy here/master.key to there/master.key"),
+    ] {
+        let (code, stdout, stderr) =
+            outcome(&run(directory.path(), &["store", "copy", "--from", "embedded:here", "--to", &to]));
+        assert!(code == Some(0) && stdout.contains(expected), "{stdout}{stderr}");
+    }
 }
 
 #[test]
