@@ -22,6 +22,8 @@ const USERS: usize = 4;
 const LONG_LIVED_KEYS: usize = 20;
 /// Time under load before and after each step.
 const STEP: Duration = Duration::from_secs(2);
+/// A gateway accepts 600 wrong keys a minute from one address.
+const WRONG_KEY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Where requests go. Whoever sends one holds the lock, so that no process ends with one in flight.
 struct Fleet {
@@ -45,7 +47,7 @@ impl Fleet {
     }
 }
 
-/// Uses keys that stay, and one that never was.
+/// Uses keys that stay.
 async fn use_keys(fleet: Arc<Fleet>, keys: Arc<Vec<String>>, user: usize) {
     let client = client();
     for number in user.. {
@@ -53,14 +55,22 @@ async fn use_keys(fleet: Arc<Fleet>, keys: Arc<Vec<String>>, user: usize) {
             return;
         }
         let gateways = fleet.gateways.read().await;
-        let (key, expected) = match keys.get(number % (keys.len() + 1)) {
-            Some(key) => (key.as_str(), 200),
-            None => ("never-a-key-value", 401),
-        };
         let url = &gateways[number % gateways.len()];
-        let status = client.get(url).header("x-api-key", key).send().await.unwrap().status();
-        assert_eq!(status.as_u16(), expected, "request {number}, {url}");
-        fleet.uses.fetch_add(u64::from(expected == 200), Ordering::Relaxed);
+        let status = client.get(url).header("x-api-key", &keys[number % keys.len()]).send().await.unwrap().status();
+        assert_eq!(status.as_u16(), 200, "request {number}, {url}");
+        fleet.uses.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Sends a key that never was, to each gateway.
+async fn send_wrong_key(fleet: Arc<Fleet>) {
+    while !fleet.is_over() {
+        let gateways = fleet.gateways.read().await;
+        for gateway in 0..gateways.len() {
+            assert_eq!(fleet.status(&gateways, gateway, "never-a-key-value").await, 401);
+        }
+        drop(gateways);
+        tokio::time::sleep(WRONG_KEY_INTERVAL).await;
     }
 }
 
@@ -161,6 +171,7 @@ async fn every_process_is_replaced_under_load_without_a_wrong_answer_or_a_lost_e
     for user in 0..USERS {
         users.spawn(use_keys(Arc::clone(&fleet), Arc::clone(&keys), user));
     }
+    users.spawn(send_wrong_key(Arc::clone(&fleet)));
     let writer = tokio::spawn(create_and_revoke(Arc::clone(&fleet), project.clone()));
 
     tokio::time::sleep(STEP).await;
