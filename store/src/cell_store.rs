@@ -192,8 +192,8 @@ impl CellStore {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Refused`](crate::StoreErrorKind::Refused) if the file exists or cannot be created, and for a store on Redis; otherwise those
-    /// of a read, see [`CellStore`].
+    /// [`StoreErrorKind::Refused`] if the file exists or cannot be created, and for a store on Redis; otherwise those of a
+    /// read, see [`CellStore`].
     pub async fn backup(&self, file: &Path) -> Result<u64> {
         self.backend.backup(file.to_path_buf()).await
     }
