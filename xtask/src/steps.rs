@@ -39,6 +39,7 @@ const STEPS: &[Step] = &[
         limit_s: 220,
         check: || run("cargo", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
     },
+    Step { name: "docs", limit_s: 90, check: docs },
     Step { name: "packages", limit_s: 35, check: packages::install },
     Step { name: "test", limit_s: 1_080, check: test },
     Step { name: "examples", limit_s: 50, check: examples },
@@ -48,7 +49,6 @@ const STEPS: &[Step] = &[
     Step { name: "deploy", limit_s: 40, check: deploy::check },
     Step { name: "fuzz", limit_s: 70, check: || fuzz::check(Depth::Quick) },
     Step { name: "instructions", limit_s: 485, check: || check_instructions(InstructionScope::Steps) },
-    Step { name: "docs", limit_s: 45, check: docs },
     Step { name: "deny", limit_s: 110, check: deny::check },
 ];
 
