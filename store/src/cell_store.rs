@@ -126,10 +126,14 @@ impl CellStore {
     ///
     /// Those of a read, see [`CellStore`].
     pub async fn read_format(&self) -> Result<Format> {
-        let header = self.backend.open().await?;
-        let header = header.ok_or_else(|| StoreErrorKind::WrongStore.with("the address no longer serves a store"))?;
-        self.observe_format(header.format);
+        self.observe_format(self.read_header().await?.format);
         Ok(self.format())
+    }
+
+    /// Reads the header of the store, which existed when it was opened.
+    pub(crate) async fn read_header(&self) -> Result<StoreHeader> {
+        let header = self.backend.open().await?;
+        header.ok_or_else(|| StoreErrorKind::WrongStore.with("the address no longer serves a store"))
     }
 
     /// Records the number of a later format.

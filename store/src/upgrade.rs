@@ -124,9 +124,7 @@ impl CellStore {
             return Err(UpgradeError::OutdatedGateways { to, gateways: outdated });
         }
         for _ in 0..MAX_TRIES {
-            let Some(header) = self.backend.open().await? else {
-                return Err(StoreErrorKind::WrongStore.with("the address no longer serves a store").into());
-            };
+            let header = self.read_header().await?;
             let raised = StoreHeader { format: to.number(), min_reader: to.number(), ..header };
             if self.backend.raise_format(raised).await? {
                 self.observe_format(to.number());
