@@ -8,14 +8,13 @@ use std::time::Duration;
 use gatepost_domain::digest::Digest;
 use gatepost_domain::id::ProjectId;
 use gatepost_domain::key_facts::KeyFacts;
-use gatepost_domain::partition::Cell;
 use gatepost_domain::time::Uptime;
 use gatepost_limits::{Meter, RateLimiter};
 use gatepost_store::Lookup;
 use moka::policy::EvictionPolicy;
 use moka::sync::{Cache, CacheBuilder};
 
-use crate::watermarks::Freshness;
+use crate::watermarks::{FetchOrigin, Freshness};
 
 /// Minimum time between two rechecks of an entry with the store while the gateway is not live.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -75,8 +74,8 @@ pub(crate) enum CacheEntry {
 }
 
 impl CacheEntry {
-    pub(crate) fn new(lookup: Lookup, (cell, epoch): (Cell, u32), now: Uptime, rate_limiter: &RateLimiter) -> Self {
-        let freshness = Freshness { cell, epoch, version: lookup.as_of };
+    pub(crate) fn new(lookup: Lookup, origin: FetchOrigin, now: Uptime, rate_limiter: &RateLimiter) -> Self {
+        let freshness = origin.freshness(lookup.as_of);
         match lookup.found {
             None => CacheEntry::Absent(freshness),
             Some(found) => CacheEntry::Key(Arc::new(CachedKey {

@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::options::VerifyOptions;
 use crate::pending_claims::PendingClaims;
 use crate::recent_revocations::RecentRevocations;
-use crate::watermarks::{Freshness, InvalidationWatermarks, RequestSnapshot};
+use crate::watermarks::{FetchOrigin, Freshness, InvalidationWatermarks, RequestSnapshot};
 
 /// Maximum number of concurrent rechecks with the cell while the gateway is stale. Further requests are served
 /// from the cache meanwhile, so a store that hangs delays no more requests than these.
@@ -111,6 +111,13 @@ impl Replica {
         project: Option<&ProjectId>,
     ) -> bool {
         freshness.cell == self.cell && self.watermarks.is_fresh(snapshot, freshness, project)
+    }
+
+    /// Returns how far this gateway has followed the cell. The lock is needed: entries of a read are applied one by one,
+    /// and a request that has seen one of them needs a fetch that starts after all.
+    pub(crate) fn fetch_origin(&self) -> FetchOrigin {
+        let position = self.position();
+        FetchOrigin { cell: self.cell, epoch: self.watermarks.epoch(), cursor: position.cursor.version }
     }
 
     /// Returns how far cached keys of this cell may be trusted.

@@ -40,8 +40,26 @@ pub(crate) struct Freshness {
     pub(crate) cell: Cell,
     /// Epoch of the cell when the fetch started.
     pub(crate) epoch: u32,
-    /// Last position of the cell at the fetch.
+    /// Position up to which the key shows all changes.
     pub(crate) version: Version,
+}
+
+/// How far a gateway has followed a cell when it starts a fetch there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FetchOrigin {
+    pub(crate) cell: Cell,
+    pub(crate) epoch: u32,
+    /// Position of the feed's cursor. Nothing up to there can be lost without a reset.
+    pub(crate) cursor: Version,
+}
+
+impl FetchOrigin {
+    /// Returns which state a key shows that was fetched when the cell was at `as_of`. Changes between the cursor and
+    /// there do not count: a new master may lack them and use their positions for others, of which the gateway could not
+    /// see that the key does not show them.
+    pub(crate) fn freshness(self, as_of: Version) -> Freshness {
+        Freshness { cell: self.cell, epoch: self.epoch, version: as_of.min(self.cursor) }
+    }
 }
 
 impl InvalidationWatermarks {

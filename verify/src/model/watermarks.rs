@@ -9,15 +9,19 @@ use gatepost_domain::id::ProjectId;
 use gatepost_domain::partition::{Cell, Layout, Partition};
 use gatepost_domain::time::Version;
 
-use crate::watermarks::{Freshness, InvalidationWatermarks, RequestSnapshot};
+use crate::watermarks::{FetchOrigin, Freshness, InvalidationWatermarks, RequestSnapshot};
 
 /// One step of one of the parties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// The store revokes the key.
     Revoke,
+    /// The store records a change that invalidates nothing and has no entry in the feed.
+    FirstUse,
     /// The store loses its latest changes and continues from a lower position.
     Rewind,
+    /// The store loses only what comes after the first position of the feed, and uses the positions again.
+    LoseLatest,
     /// The feed reads the entries after its cursor.
     FeedRead,
     /// The feed raises the watermarks for the entries it read, then moves its cursor.
@@ -64,7 +68,7 @@ struct State {
     pending_read: Option<(u64, Option<u64>)>,
     heartbeat: Option<((u64, u64), u64)>,
     is_revocation_applied: bool,
-    fetch: Option<(u32, Option<FetchedKey>)>,
+    fetch: Option<(FetchOrigin, Option<FetchedKey>)>,
     cache: Option<FetchedKey>,
     requests: [Option<(RequestSnapshot, bool)>; 2],
 }
@@ -80,7 +84,8 @@ impl State {
     fn new(scope: RevocationScope) -> Self {
         let watermarks = InvalidationWatermarks::new(16);
         watermarks.reset(Version::from_u64(START));
-        let freshness = Freshness { cell: cell(), epoch: watermarks.epoch(), version: Version::from_u64(START) };
+        let start = Version::from_u64(START);
+        let origin = FetchOrigin { cell: cell(), epoch: watermarks.epoch(), cursor: start };
         Self {
             watermarks,
             digest: Digest::from_bytes([7; 32]),
@@ -93,7 +98,7 @@ impl State {
             heartbeat: None,
             is_revocation_applied: false,
             fetch: None,
-            cache: Some(FetchedKey { freshness, is_active: true }),
+            cache: Some(FetchedKey { freshness: origin.freshness(start), is_active: true }),
             requests: [None; 2],
         }
     }
@@ -105,7 +110,9 @@ impl State {
                 self.last += 1;
                 self.revoked_at = Some(self.last);
             }
+            Step::FirstUse => self.last += 1,
             Step::Rewind => self.last = REWOUND_TO,
+            Step::LoseLatest => self.last = START,
             Step::FeedRead => {
                 let entry = self.revoked_at.filter(|at| *at > self.cursor.0 && *at <= self.last);
                 self.pending_read = Some((self.cursor.1, entry));
@@ -116,7 +123,7 @@ impl State {
             Step::RequestArrived(request) => {
                 self.requests[request] = Some((self.watermarks.snapshot(&self.digest), self.is_revocation_applied));
             }
-            Step::FetchStarted => self.fetch = Some((self.watermarks.epoch(), None)),
+            Step::FetchStarted => self.fetch = Some((self.fetch_origin(), None)),
             Step::FetchAnswered => self.answer_fetch(),
             Step::CacheFilled => self.cache = self.fetch.and_then(|(_, answer)| answer),
             Step::JoinFetch(request) => return self.check_request(request, self.fetch.and_then(|(_, answer)| answer)),
@@ -150,11 +157,14 @@ impl State {
     }
 
     fn answer_fetch(&mut self) {
-        let version = Version::from_u64(self.last);
         let is_active = self.revoked_at.is_none_or(|at| at > self.last);
-        if let Some((epoch, fetched)) = &mut self.fetch {
-            *fetched = Some(FetchedKey { freshness: Freshness { cell: cell(), epoch: *epoch, version }, is_active });
+        if let Some((origin, fetched)) = &mut self.fetch {
+            *fetched = Some(FetchedKey { freshness: origin.freshness(Version::from_u64(self.last)), is_active });
         }
+    }
+
+    fn fetch_origin(&self) -> FetchOrigin {
+        FetchOrigin { cell: cell(), epoch: self.watermarks.epoch(), cursor: Version::from_u64(self.cursor.0) }
     }
 
     fn check_request(&self, request: usize, fetched: Option<FetchedKey>) -> Result<(), String> {
@@ -223,6 +233,16 @@ fn no_interleaving_with_a_rewound_history_revives_a_key() {
         let revoked_twice: &[Step] = &[Step::Revoke, Step::Rewind, Step::Revoke];
         let two_reads: &[Step] = &[Step::FeedRead, Step::FeedApply, Step::FeedRead, Step::FeedApply];
         assert_eq!(explore_interleavings(scope, &[revoked_twice, HEARTBEAT, two_reads, CACHE_HIT_REQUEST]), 69_300);
+    }
+}
+
+#[test]
+fn no_interleaving_with_positions_that_are_used_again_revives_a_key() {
+    for scope in [RevocationScope::Key, RevocationScope::Project] {
+        let lost_then_revoked: &[Step] = &[Step::FirstUse, Step::LoseLatest, Step::Revoke];
+        let walked =
+            explore_interleavings(scope, &[lost_then_revoked, FEED, FETCH, CACHE_HIT_REQUEST, JOINING_REQUEST]);
+        assert_eq!(walked, 1_663_200);
     }
 }
 

@@ -88,7 +88,7 @@ impl Verifier {
     }
 
     async fn fetch_from_store(self: Arc<Self>, replica: Arc<Replica>, digest: Digest, now: Uptime) -> FetchResult {
-        let origin = (replica.cell, replica.watermarks.epoch());
+        let origin = replica.fetch_origin();
         match replica.store.lookup(&digest).await {
             Ok(mut lookup) => {
                 if let Some(found) = &mut lookup.found {

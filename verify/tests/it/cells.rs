@@ -15,7 +15,9 @@ use gatepost_test_support::{RedisServer, records};
 use gatepost_verify::{Liveness, ReplicaSync, Source, Verdict};
 use prometheus::Registry;
 
-use crate::fixture::{check, commit, options as verify_options, project, store_options, wait_until};
+use crate::fixture::{
+    check, commit, options as verify_options, project, store_options, wait_until, wait_until_applied,
+};
 
 /// One gateway over two Redis servers, each of which holds a cell of the same store.
 struct TwoCells {
@@ -46,9 +48,12 @@ impl TwoCells {
         Self { servers, options, master, cells: [first, second], project, replica_sync: sync }
     }
 
-    /// Creates a key in a cell.
+    /// Creates a key in a cell, and waits until the gateway has read of it: a key that is fetched before is fetched once
+    /// more.
     async fn key(&self, cell: usize) -> (ApiKey, Secret) {
-        self.key_from(&self.cells[cell], cell).await
+        let key = self.key_from(&self.cells[cell], cell).await;
+        wait_until_applied(&self.cells[cell]).await;
+        key
     }
 
     /// Creates a key in a cell from another process, which has ended since and so does not replay it.

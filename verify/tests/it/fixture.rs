@@ -15,7 +15,7 @@ use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
 use gatepost_store::{
-    CellStore, Change, Format, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl, os_rng,
+    CellStore, Change, FirstUseOutcome, Format, MasterKey, RecordWrite, Replicas, Store, StoreOptions, StoreUrl, os_rng,
 };
 use gatepost_test_support::{RedisServer, records};
 use gatepost_verify::{ReplicaSync, Source, Verdict, Verifier, VerifyOptions};
@@ -65,9 +65,10 @@ impl Fixture {
 
     /// Starts a fixture whose verifier follows this outage policy.
     pub(crate) async fn with_outage_policy(policy: OutagePolicy) -> Self {
-        let fixture = Self::start(options()).await;
+        let mut fixture = Self::start(options()).await;
         let replica_sync = fixture.start_gateway(policy).await;
-        Self { replica_sync, ..fixture }
+        std::mem::replace(&mut fixture.replica_sync, replica_sync).stop().await.unwrap();
+        fixture
     }
 
     /// Starts a fixture on another clock, with replicas, and with the verifier connected to another port.
@@ -137,18 +138,40 @@ impl Fixture {
         admission.source
     }
 
+    /// Creates a key, and waits until the gateway has read of it: a key that is fetched before is fetched once more.
     pub(crate) async fn key(&self) -> (KeyId, String) {
         let secret = records::secret();
-        (self.create(&secret).await, secret.expose().to_owned())
+        let id = self.create(&secret).await;
+        wait_until_applied(&self.store).await;
+        (id, secret.expose().to_owned())
     }
 
     pub(crate) async fn key_of(&self, value: &str) -> KeyId {
         self.create(&Secret::new(value.to_owned())).await
     }
 
+    /// Opens the store as another process does, which replays nothing once this is dropped.
+    async fn other_process(&self) -> CellStore {
+        Store::open(&self.options, &self.master).await.unwrap().single_cell().clone()
+    }
+
+    /// Records the first use of a key by another process, which has ended since.
+    pub(crate) async fn use_in_another_process(&self, secret: &str) {
+        let store = self.other_process().await;
+        let digest = store.envelope().digest(secret);
+        let facts = store.lookup(&digest).await.unwrap().found.unwrap().facts;
+        let outcome = store.claim_first_use(&facts, &digest, None).await.unwrap();
+        assert!(matches!(outcome, FirstUseOutcome::Won(_)), "{outcome:?}");
+    }
+
+    /// Moves the clock of the store.
+    pub(crate) fn skew_clock(&self, ms: i64) {
+        self.options.clock_skew.add(ms);
+    }
+
     /// Returns the value of a key that was created by another process, which has ended since.
     pub(crate) async fn key_of_another_process(&self) -> String {
-        let store = Store::open(&self.options, &self.master).await.unwrap().single_cell().clone();
+        let store = self.other_process().await;
         let secret = records::secret();
         let key = records::api_key(&self.project, &secret, |value| store.envelope().digest(value));
         commit(&store, Action::ApiKeyCreated, RecordWrite::create(key)).await;
@@ -215,6 +238,12 @@ impl Fixture {
         let metric = &family.get_metric()[0];
         metric.get_counter().get_value() + metric.get_gauge().get_value()
     }
+}
+
+/// Waits until all gateways of a store have applied all changes.
+pub(crate) async fn wait_until_applied(store: &CellStore) {
+    let last = store.last_position().await.unwrap();
+    wait_until(async || store.gateways().await.unwrap().iter().all(|gateway| gateway.cursor >= last)).await;
 }
 
 /// Waits until a condition holds.

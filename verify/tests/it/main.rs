@@ -14,7 +14,7 @@ use std::time::Duration;
 use gatepost_domain::denial::Denial;
 use gatepost_verify::{Liveness, Source, Unavailable, Verdict};
 
-use fixture::{CLIENT, Fixture, options};
+use fixture::{CLIENT, Fixture, options, wait_until_applied};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_is_fetched_once_then_served_from_cache_until_revoked() {
@@ -83,6 +83,7 @@ async fn rewound_history_clears_the_cache() {
     assert_eq!(fixture.source(&secret).await, Source::Store);
     let saved = fixture.redis.save();
     let phantom = fixture.key_of_another_process().await;
+    wait_until_applied(&fixture.store).await;
     assert_eq!(fixture.source(&phantom).await, Source::Store);
     assert_eq!(fixture.source(&phantom).await, Source::Cache);
     let last = fixture.store.last_position().await.unwrap();
@@ -90,7 +91,7 @@ async fn rewound_history_clears_the_cache() {
     fixture.redis.restore(&saved);
     fixture.wait_until(async |fixture| fixture.store.last_position().await.is_ok_and(|now| now < last)).await;
     // The new history continues at higher positions at once, as if nothing had been lost.
-    fixture.key().await;
+    fixture.key_of("created-after-the-rewind").await;
     fixture.wait_until(async |fixture| matches!(fixture.check(&phantom).await, Verdict::Denied { .. })).await;
     // The other entry belongs to the lost history, so it is fetched again.
     fixture.wait_until(async |fixture| fixture.source(&secret).await == Source::Store).await;
