@@ -91,16 +91,18 @@ impl Embedded {
             set_number(&mut meta, "heartbeat", now.as_ms())
         })
         .await?;
+        let reply = heartbeat_reply(&self.read()?, &heartbeat)?;
+        let is_lost = reply.cursor_check.state == CursorState::Diverged;
         let registered = RegisteredGateway {
             id: heartbeat.gateway.clone(),
-            cursor: heartbeat.cursor.version,
+            cursor: if is_lost { Version::ZERO } else { heartbeat.cursor.version },
             lease_expires_at: now.plus(heartbeat.valid_for),
             max_format: Format::LATEST.number(),
             label: Some(heartbeat.label.clone()),
             last_heartbeat_at: Some(now),
         };
-        self.lock_gateways().insert(heartbeat.gateway.clone(), registered);
-        heartbeat_reply(&self.read()?, &heartbeat)
+        self.lock_gateways().insert(heartbeat.gateway, registered);
+        Ok(reply)
     }
 
     pub(crate) async fn deregister_gateway(&self, gateway: GatewayId) -> Result<()> {

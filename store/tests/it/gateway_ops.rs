@@ -233,7 +233,15 @@ pub(crate) async fn a_heartbeat_returns_position_and_cursor_state(backend: TestB
         let valid_for = Duration::from_secs(62);
         let label = GatewayLabel::default();
         let cursor = FeedCursor::in_changes(cursor, cursor_event);
-        async move { store.heartbeat(Heartbeat { gateway, cursor, valid_for, label }).await.unwrap() }
+        async move {
+            let version = cursor.version;
+            let reply = store.heartbeat(Heartbeat { gateway, cursor, valid_for, label }).await.unwrap();
+            // What was lost is not applied: another change may have that position.
+            let is_lost = reply.cursor_check.state == CursorState::Diverged;
+            let applied = if is_lost { Version::ZERO } else { version };
+            assert_eq!(store.gateways().await.unwrap()[0].cursor, applied);
+            reply
+        }
     };
     let reply = heartbeat(last.version, last.event.clone()).await;
     assert_eq!(

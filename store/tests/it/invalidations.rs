@@ -74,6 +74,7 @@ async fn a_missed_entry_is_reported_to_the_reader() {
     assert_eq!(read(&test, &last).await.entries.len(), 1);
     let gateway = GatewayId::generate(&mut os_rng());
     assert_eq!(heartbeat(&test, &gateway, end).await.cursor_check.state, CursorState::Diverged);
+    assert_eq!(applied(&test).await, Version::ZERO);
     assert_eq!(heartbeat(&test, &gateway, last).await.cursor_check.state, CursorState::Present);
 }
 

@@ -18,6 +18,10 @@ else
   -- Changes after the last entry invalidate nothing, so they are applied too.
   applied = cursor == end_version and state == 'present' and meta_position('last') or cursor
 end
+if state == 'foreign' then
+  -- Some of what it has applied was lost, and a later change may have that position now.
+  applied = '0-0'
+end
 redis.call('HSET', GATEWAYS, gateway, applied .. ' ' .. format_integer(now + lease_ms))
 redis.call('HSET', GATEWAY_FORMATS, gateway, MAX_FORMAT)
 redis.call('HSET', GATEWAY_INFO, gateway, format_integer(now) .. ' ' .. version .. ' ' .. name)
