@@ -15,12 +15,12 @@ use crate::error::Result;
 use crate::format::LaterFormat;
 use crate::ops::{
     CursorCheck, DeadLetterPosition, DeliveryKind, DeliveryLeaseRequest, DueWebhooks, FanOutOutcome, FeedCursor,
-    FirstUseOutcome, Heartbeat, HeartbeatReply, IndexName, InvalidationBatch, KeyGroup, LeaseStatus, QueueStats,
-    RawCommit, RawCommitOutcome, RawDeadLetter, RawDelivery, RawDeliveryLeases, RawFanOut, RawFeed, RawFirstUseClaim,
-    RawLastUse, RawLookup, RawRecord, RawRecovery, RawRecoveryCreation, RawRecoveryStep, RawResponseSwap,
-    RawRunningRecovery, RawSettlement, RawUsage, RecordName, RecoveryStepOutcome, RegisteredGateway, ReplayStats,
-    RetentionPolicy, RolledUpUses, SendNowOutcome, SettlementOutcome, SortOrder, StoredUses, SwapOutcome, TrimStats,
-    UsageGrouping, UsesPage, WebhookNumbers,
+    FirstUseOutcome, Heartbeat, HeartbeatReply, IndexName, InvalidationBatch, KeyGroup, LastUsesPage, LeaseStatus,
+    QueueStats, RawCommit, RawCommitOutcome, RawDeadLetter, RawDelivery, RawDeliveryLeases, RawFanOut, RawFeed,
+    RawFirstUseClaim, RawLastUse, RawLookup, RawRecord, RawRecovery, RawRecoveryCreation, RawRecoveryStep,
+    RawResponseSwap, RawRunningRecovery, RawSettlement, RawUsage, RecordName, RecoveryStepOutcome, RegisteredGateway,
+    ReplayStats, RetentionPolicy, RolledUpUses, SendNowOutcome, SettlementOutcome, SortOrder, StoredUses, SwapOutcome,
+    TrimStats, UsageGrouping, UsesPage, WebhookNumbers,
 };
 use crate::redis::Redis;
 use crate::store_header::StoreHeader;
@@ -149,7 +149,7 @@ ops! {
     fn key_uses(group: KeyGroup, keys: Vec<String>) -> Vec<StoredUses>;
     /// Reads the uses of some keys of a group whose last use is not before an hour, from a page's `next` or from the start.
     /// Looks at about `limit` keys.
-    fn uses_page(group: KeyGroup, from: Option<String>, since_hour: u64, limit: u32) -> UsesPage;
+    fn uses_page(group: KeyGroup, from: Option<String>, since_hour: u64, limit: usize) -> UsesPage;
     /// Replaces uses of keys of a group, except of keys whose uses have been added since they were read.
     fn roll_up(group: KeyGroup, uses: Vec<RolledUpUses>) -> ();
 
@@ -163,10 +163,11 @@ ops! {
     fn hourly_key_usage(project: String, key: String, from: u64, to: u64) -> Vec<(u64, u64)>;
     /// Returns the last use of keys of a project, in their order.
     fn hourly_last_used(project: String, keys: Vec<String>) -> Vec<Option<Timestamp>>;
-    /// Returns about `limit` last uses of keys of a project, or of any project; none at the end.
-    fn some_last_used(project: String, limit: u32) -> Vec<RawLastUse>;
-    /// Removes last uses of keys of a project.
-    fn remove_last_used(project: String, keys: Vec<String>) -> ();
+    /// Reads about `limit` last uses of keys of a project, or of any project, from a page's `next` or from the start. The
+    /// embedded store leaves out keys whose record cannot be decoded.
+    fn last_uses_page(project: String, from: Option<String>, limit: usize) -> LastUsesPage;
+    /// Removes last uses of keys of a project that are still as they were read.
+    fn remove_last_uses(project: String, uses: Vec<RawLastUse>) -> ();
 
     // ---- Queue
     /// Returns the position of the fan-out cursor.

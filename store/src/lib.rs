@@ -94,4 +94,4 @@ pub use store_server::StoreServer;
 pub use stored_response::{ResponseClaim, ResponseClaimToken};
 pub use upgrade::{StoreUpgrade, UpgradeError};
 pub use url::{RedisUrl, StoreUrl};
-pub use usage::{PeriodUsage, RollUpPosition, UsageOfKeys, UsageRetention};
+pub use usage::{MAX_KEYS_TOGETHER, PeriodUsage, RollUpPosition, UsageOfKeys, UsageRetention};

@@ -37,7 +37,7 @@ pub(crate) use recovery::{
     RawRecovery, RawRecoveryCreation, RawRecoveryItem, RawRecoveryStep, RawRunningRecovery, RecoverySource, StepEnd,
 };
 pub use usage::UsageGrouping;
-pub(crate) use usage::{KeyGroup, RawLastUse, RawUsage, RolledUpUses, StoredUses, UsesPage, UsesPart};
+pub(crate) use usage::{KeyGroup, LastUsesPage, RawLastUse, RawUsage, RolledUpUses, StoredUses, UsesPage, UsesPart};
 
 /// Name of a record: its id, whose prefix encodes the kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

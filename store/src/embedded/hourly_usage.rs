@@ -1,17 +1,17 @@
 //! Usage in the first format, by the hour, in the embedded store.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::usage::HOUR_MS;
-use redb::{AccessGuard, ReadTransaction, ReadableTable, StorageError, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::database::{Embedded, read_blocking};
 use super::errors::store_error;
 use super::tables::{LAST_USED, RECORDS, USAGE};
 use crate::error::Result;
-use crate::ops::{RawLastUse, RawUsage, UsageGrouping};
+use crate::ops::{LastUsesPage, RawLastUse, RawUsage, UsageGrouping};
 use crate::options::HOURLY_RETENTION_HOURS;
 use crate::record_format::decode_record;
 
@@ -75,24 +75,45 @@ impl Embedded {
             .collect()
     }
 
-    pub(crate) async fn some_last_used(&self, _project: String, limit: u32) -> Result<Vec<RawLastUse>> {
+    pub(crate) async fn last_uses_page(
+        &self,
+        _project: String,
+        from: Option<String>,
+        limit: usize,
+    ) -> Result<LastUsesPage> {
         let transaction = self.read()?;
         let table = transaction.open_table(LAST_USED).map_err(store_error)?;
         let records = transaction.open_table(RECORDS).map_err(store_error)?;
-        let last_use = |row: std::result::Result<(AccessGuard<'_, &str>, AccessGuard<'_, u64>), StorageError>| {
+        let start = from.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let (mut uses, mut next) = (Vec::new(), None);
+        for (index, row) in table.range::<&str>((start, Bound::Unbounded)).map_err(store_error)?.take(limit).enumerate()
+        {
             let (key, ms) = row.map_err(store_error)?;
-            let record = records.get(key.value()).map_err(store_error)?;
-            let project = record.map(|record| Ok(decode_record(record.value(), None)?.image.parent)).transpose()?;
-            Ok(RawLastUse { project: project.unwrap_or_default(), key: key.value().to_owned(), ms: ms.value() })
-        };
-        table.iter().map_err(store_error)?.take(limit as usize).map(last_use).collect()
+            let (key, ms) = (key.value().to_owned(), ms.value());
+            if index + 1 == limit {
+                next = Some(key.clone());
+            }
+            let project = match records.get(key.as_str()).map_err(store_error)? {
+                None => String::new(),
+                Some(record) => match decode_record(record.value(), None) {
+                    Ok(record) => record.image.parent,
+                    Err(_) => continue,
+                },
+            };
+            uses.push(RawLastUse { project, key, ms });
+        }
+        Ok(LastUsesPage { uses, next })
     }
 
-    pub(crate) async fn remove_last_used(&self, _project: String, keys: Vec<String>) -> Result<()> {
+    pub(crate) async fn remove_last_uses(&self, _project: String, uses: Vec<RawLastUse>) -> Result<()> {
         self.perform(move |transaction| {
             let mut table = transaction.open_table(LAST_USED).map_err(store_error)?;
-            for key in &keys {
-                table.remove(key.as_str()).map_err(store_error)?;
+            for RawLastUse { key, ms, .. } in &uses {
+                let is_as_read =
+                    table.get(key.as_str()).map_err(store_error)?.is_some_and(|found| found.value() == *ms);
+                if is_as_read {
+                    table.remove(key.as_str()).map_err(store_error)?;
+                }
             }
             Ok(())
         })

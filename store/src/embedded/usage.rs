@@ -47,9 +47,9 @@ impl Embedded {
         group: KeyGroup,
         from: Option<String>,
         since_hour: u64,
-        limit: u32,
+        limit: usize,
     ) -> Result<UsesPage> {
-        let store = self.clone();
+        let (store, read_at) = (self.clone(), self.now());
         read_blocking(move || {
             let transaction = store.read()?;
             let (recent, past) = (open(&transaction, KEY_USAGE)?, open(&transaction, PAST_USAGE)?);
@@ -58,11 +58,11 @@ impl Embedded {
                 Some(key) => Bound::Excluded(group.row(key)),
             };
             let end = Bound::Excluded((group.project.as_str(), group.group.number() + 1, ""));
-            let mut page = UsesPage { uses: Vec::new(), next: None };
+            let mut page = UsesPage { uses: Vec::new(), next: None, read_at };
             for (index, row) in recent.range((start, end)).map_err(store_error)?.enumerate() {
                 let (row_key, uses) = row.map_err(store_error)?;
                 let key = row_key.value().2.to_owned();
-                if index + 1 >= limit as usize {
+                if index + 1 >= limit {
                     page.next = Some(key.clone());
                 }
                 let uses = StoredUses { recent: uses.value().to_vec(), past: bytes(&past, group.row(&key))? };

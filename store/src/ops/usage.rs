@@ -1,6 +1,7 @@
 //! Types of the usage operations.
 
 use gatepost_domain::partition::PartitionGroup;
+use gatepost_domain::time::Timestamp;
 
 /// Grouping of usage rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,15 @@ pub(crate) struct RawLastUse {
     pub key: String,
     /// Time of the last use in ms.
     pub ms: u64,
+}
+
+/// Some last uses, as stored in the first format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LastUsesPage {
+    /// Last uses in no order. Redis may return one on several pages.
+    pub uses: Vec<RawLastUse>,
+    /// Where the next page starts; `None` after the last page.
+    pub next: Option<String>,
 }
 
 /// The keys of a project in one group of partitions, whose uses are stored together from format 2 on.
@@ -66,6 +76,8 @@ pub(crate) struct UsesPage {
     pub uses: Vec<(String, StoredUses)>,
     /// Where the next page starts; `None` after the last page.
     pub next: Option<String>,
+    /// Time of the store at the read.
+    pub read_at: Timestamp,
 }
 
 /// Replacement of the uses of a key.

@@ -1,20 +1,23 @@
 //! Usage in the first format, by the hour, on Redis. Like rate limits, each project has its own hash tag.
 
 use gatepost_domain::time::Timestamp;
+use gatepost_domain::usage::HOUR_MS;
 
 use crate::error::{Result, StoreErrorKind};
-use crate::ops::{RawLastUse, RawUsage, UsageGrouping};
+use crate::ops::{LastUsesPage, RawLastUse, RawUsage, UsageGrouping};
 use crate::options::{COMMIT_TIMEOUT, HOURLY_RETENTION_HOURS};
+use crate::usage::MAX_KEYS_TOGETHER;
 
 use super::client::Redis;
 use super::scripts;
+use super::usage::SCAN_START;
 
 /// Suffix of the key that lists a project's hours; the scripts derive other keys from it.
 const USAGE_HOURS: &str = "usage-hours";
 
 impl Redis {
     pub(crate) async fn add_hourly_usage(&self, project: String, usage: Vec<(String, u64)>) -> Result<()> {
-        for part in usage.chunks(super::usage::MAX_KEYS_PER_SCRIPT) {
+        for part in usage.chunks(MAX_KEYS_TOGETHER) {
             let mut invocation = scripts::ADD_HOURLY_USAGE.prepare_invoke();
             invocation.key(self.tagged_key(USAGE_HOURS, &project));
             invocation.arg(self.inner.skew.ms()).arg(HOURLY_RETENTION_HOURS);
@@ -70,19 +73,32 @@ impl Redis {
         Ok(timestamps.into_iter().map(|ms| ms.map(Timestamp::from_ms)).collect())
     }
 
-    pub(crate) async fn some_last_used(&self, project: String, limit: u32) -> Result<Vec<RawLastUse>> {
+    pub(crate) async fn last_uses_page(
+        &self,
+        project: String,
+        from: Option<String>,
+        limit: usize,
+    ) -> Result<LastUsesPage> {
         let mut command = redis::cmd("HSCAN");
-        command.arg(self.tagged_key("last-used", &project)).arg(0).arg("COUNT").arg(limit);
+        let cursor = from.as_deref().unwrap_or(SCAN_START);
+        command.arg(self.tagged_key("last-used", &project)).arg(cursor).arg("COUNT").arg(limit);
         let value = self.inner.connections.run_rate_limit_command(&command, COMMIT_TIMEOUT).await?;
-        let (_, found): (String, Vec<(String, u64)>) =
+        let (next, found): (String, Vec<(String, u64)>) =
             redis::from_redis_value(value).map_err(|error| StoreErrorKind::Corrupt.with(error))?;
-        Ok(found.into_iter().map(|(key, ms)| RawLastUse { project: project.clone(), key, ms }).collect())
+        let last_use = |(key, ms)| RawLastUse { project: project.clone(), key, ms };
+        Ok(LastUsesPage { uses: found.into_iter().map(last_use).collect(), next: (next != SCAN_START).then_some(next) })
     }
 
-    pub(crate) async fn remove_last_used(&self, project: String, keys: Vec<String>) -> Result<()> {
-        let mut command = redis::cmd("HDEL");
-        command.arg(self.tagged_key("last-used", &project)).arg(&keys);
-        self.inner.connections.run_rate_limit_command(&command, COMMIT_TIMEOUT).await.map(drop)
+    pub(crate) async fn remove_last_uses(&self, project: String, uses: Vec<RawLastUse>) -> Result<()> {
+        for part in uses.chunks(MAX_KEYS_TOGETHER) {
+            let mut invocation = scripts::REMOVE_LAST_USES.prepare_invoke();
+            invocation.key(self.tagged_key(USAGE_HOURS, &project)).arg((HOURLY_RETENTION_HOURS + 1) * HOUR_MS);
+            for RawLastUse { key, ms, .. } in part {
+                invocation.arg(key).arg(*ms);
+            }
+            self.inner.connections.run_rate_limit_script(&invocation, COMMIT_TIMEOUT).await?;
+        }
+        Ok(())
     }
 }
 
@@ -90,6 +106,6 @@ fn parse_usage(row: &[String]) -> Result<RawUsage> {
     Ok(RawUsage { hour: parse_number(&row[0])?, key: row[1].clone(), count: parse_number(&row[2])? })
 }
 
-fn parse_number(text: &str) -> Result<u64> {
+pub(super) fn parse_number(text: &str) -> Result<u64> {
     text.parse().map_err(|error| StoreErrorKind::Corrupt.with(error))
 }

@@ -77,6 +77,7 @@ scripts! {
     ROLL_UP_USAGE = " flags=allow-oom", ["roll_up_usage"];
     ADD_HOURLY_USAGE = " flags=allow-oom", ["add_hourly_usage"];
     HOURLY_USAGE = " flags=no-writes", ["hourly_usage"];
+    REMOVE_LAST_USES = " flags=allow-oom", ["remove_last_uses"];
     HOURLY_KEY_USAGE = " flags=no-writes", ["hourly_key_usage"];
     FAN_OUT = " flags=allow-oom", ["common", "queue", "fan_out"];
     DUE_WEBHOOKS = " flags=no-writes", ["common", "due_webhooks"];

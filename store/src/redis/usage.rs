@@ -1,20 +1,20 @@
 //! Usage on Redis, from format 2 on. Like rate limits, each group of a project's keys has its own hash tag.
 
 use gatepost_domain::partition::PartitionGroup;
+use gatepost_domain::time::Timestamp;
 use redis::{ScriptInvocation, Value};
 
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{KeyGroup, RolledUpUses, StoredUses, UsesPage, UsesPart};
 use crate::options::COMMIT_TIMEOUT;
+use crate::usage::MAX_KEYS_TOGETHER;
 
 use super::client::Redis;
+use super::hourly_usage::parse_number;
 use super::scripts;
 
-/// Maximum number of keys in one script: while a script runs, Redis serves nobody else. Adding their uses takes 0.2 ms,
-/// rolling them up some 0.5 ms.
-pub(super) const MAX_KEYS_PER_SCRIPT: usize = 200;
-/// The cursor of the first page, and of the end.
-const START: &str = "0";
+/// The cursor of the first page of a scan, and of the end.
+pub(super) const SCAN_START: &str = "0";
 
 impl UsesPart {
     /// Returns the suffix of the key with this part of the uses of a group.
@@ -29,7 +29,7 @@ impl UsesPart {
 impl Redis {
     pub(crate) async fn add_usage(&self, group: KeyGroup, usage: Vec<(String, u64)>) -> Result<()> {
         let all_keys = |part: &[(String, u64)]| (String::new(), part.iter().map(|(_, count)| count).sum());
-        for part in usage.chunks(MAX_KEYS_PER_SCRIPT) {
+        for part in usage.chunks(MAX_KEYS_TOGETHER) {
             let mut invocation = scripts::ADD_USAGE.prepare_invoke();
             invocation.key(self.uses_key(&group, UsesPart::Recent)).arg(self.inner.skew.ms());
             for (key, count) in [all_keys(part)].iter().chain(part) {
@@ -42,7 +42,7 @@ impl Redis {
 
     pub(crate) async fn key_uses(&self, group: KeyGroup, keys: Vec<String>) -> Result<Vec<StoredUses>> {
         let mut found = Vec::with_capacity(keys.len());
-        for part in keys.chunks(MAX_KEYS_PER_SCRIPT) {
+        for part in keys.chunks(MAX_KEYS_TOGETHER) {
             let mut invocation = scripts::KEY_USES.prepare_invoke();
             self.add_uses_keys(&mut invocation, &group);
             let reply: Vec<Vec<u8>> = convert(self.run_usage_script(invocation.arg(part)).await?)?;
@@ -57,27 +57,28 @@ impl Redis {
         group: KeyGroup,
         from: Option<String>,
         since_hour: u64,
-        limit: u32,
+        limit: usize,
     ) -> Result<UsesPage> {
         let mut invocation = scripts::USAGE_PAGE.prepare_invoke();
         self.add_uses_keys(&mut invocation, &group);
-        invocation.arg(from.as_deref().unwrap_or(START)).arg(limit).arg(since_hour);
+        invocation.arg(self.inner.skew.ms()).arg(from.as_deref().unwrap_or(SCAN_START)).arg(limit).arg(since_hour);
         let reply: Vec<Vec<u8>> = convert(self.run_usage_script(&invocation).await?)?;
-        let Some((next, rows)) = reply.split_first() else {
+        let [read_at_ms, next, rows @ ..] = reply.as_slice() else {
             return Err(StoreErrorKind::Corrupt.with("a page of usage has no cursor"));
         };
-        let next = text(next)?;
+        let (read_at_ms, next) = (parse_number(&text(read_at_ms)?)?, text(next)?);
         let uses = |[key, recent, past]: &[Vec<u8>; 3]| {
             Ok((text(key)?, StoredUses { recent: recent.clone(), past: past.clone() }))
         };
         Ok(UsesPage {
             uses: rows.as_chunks().0.iter().map(uses).collect::<Result<_>>()?,
-            next: (next != START).then_some(next),
+            next: (next != SCAN_START).then_some(next),
+            read_at: Timestamp::from_ms(read_at_ms),
         })
     }
 
     pub(crate) async fn roll_up(&self, group: KeyGroup, uses: Vec<RolledUpUses>) -> Result<()> {
-        for part in uses.chunks(MAX_KEYS_PER_SCRIPT) {
+        for part in uses.chunks(MAX_KEYS_TOGETHER) {
             let mut invocation = scripts::ROLL_UP_USAGE.prepare_invoke();
             self.add_uses_keys(&mut invocation, &group);
             for RolledUpUses { key, read, new } in part {

@@ -142,8 +142,9 @@ impl Records {
         }
         trial.note("hourly_key_usage", cell.backend.hourly_key_usage(project.clone(), key.clone(), from, to).await);
         trial.note("hourly_last_used", cell.backend.hourly_last_used(project.clone(), vec![key.clone()]).await);
-        trial.note("some_last_used", cell.backend.some_last_used(project.clone(), 10).await);
-        trial.note("remove_last_used", cell.backend.remove_last_used(project, vec![key]).await);
+        let page = trial.note("last_uses_page", cell.backend.last_uses_page(project.clone(), None, 10).await);
+        let uses = page.map(|page| page.uses).unwrap_or_default();
+        trial.note("remove_last_uses", cell.backend.remove_last_uses(project, uses).await);
     }
 
     async fn try_usage(&self, trial: &mut Trial, backend: &Backend, project: &str, key: &str) {

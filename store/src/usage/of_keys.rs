@@ -6,14 +6,13 @@ use std::ops::Range;
 use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::partition::PartitionGroup;
 
+use super::MAX_KEYS_TOGETHER;
 use super::period::{PeriodUsage, key_group, periods};
 use super::uses::Uses;
 use crate::cell_store::CellStore;
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::UsageGrouping;
 
-/// Keys that are looked at together: Redis serves nobody else meanwhile.
-const PAGE_KEYS: u32 = 200;
 /// Hours of the first format that are read one at a time; if there are more, those of a day are read together.
 const FEW_HOURS: usize = 7 * 24;
 const HOURS_IN_DAY: u64 = 24;
@@ -96,7 +95,7 @@ impl UsageOfKeys {
 
     async fn read_page(&mut self, group: PartitionGroup, from: Option<String>) -> Result<Vec<PeriodUsage>> {
         let keys = key_group(&self.project, group);
-        let page = self.cell.backend.uses_page(keys, from, self.hours.start, PAGE_KEYS).await?;
+        let page = self.cell.backend.uses_page(keys, from, self.hours.start, MAX_KEYS_TOGETHER).await?;
         self.position = match (page.next, PartitionGroup::new(group.number() + 1)) {
             (Some(next), _) => Position::Page { group, from: Some(next) },
             (None, Some(group)) => Position::Page { group, from: None },

@@ -8,14 +8,12 @@ use gatepost_domain::time::Timestamp;
 use gatepost_runtime::error_chain;
 
 use super::period::key_group;
-use super::recent;
+use super::uses::Uses;
+use super::{MAX_KEYS_TOGETHER, recent};
 use crate::cell_store::CellStore;
 use crate::error::Result;
 use crate::format::Format;
 use crate::ops::{KeyGroup, RawLastUse, RecordName, RolledUpUses, StoredUses};
-
-/// Keys that are rolled up together.
-const PAGE_KEYS: u32 = 200;
 
 /// What of a project is to be rolled up next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +22,7 @@ pub struct RollUpPosition(Next);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Next {
     /// Last uses of the first format.
-    LastUses,
+    LastUses { from: Option<String> },
     /// Keys of a group.
     Keys { group: PartitionGroup, from: Option<String> },
 }
@@ -42,9 +40,11 @@ impl CellStore {
         project: &ProjectId,
         position: Option<RollUpPosition>,
     ) -> Result<Option<RollUpPosition>> {
-        let next = match position.map_or(Next::LastUses, |position| position.0) {
-            Next::LastUses if self.move_last_uses(project).await? => Some(Next::LastUses),
-            Next::LastUses => PartitionGroup::new(0).map(|group| Next::Keys { group, from: None }),
+        let next = match position.map_or(Next::LastUses { from: None }, |position| position.0) {
+            Next::LastUses { from } => match self.move_last_uses(project, from).await? {
+                Some(next) => Some(Next::LastUses { from: Some(next) }),
+                None => PartitionGroup::new(0).map(|group| Next::Keys { group, from: None }),
+            },
             Next::Keys { group, from } => self.roll_up_page(project, group, from).await?,
         };
         Ok(next.map(RollUpPosition))
@@ -57,8 +57,8 @@ impl CellStore {
         from: Option<String>,
     ) -> Result<Option<Next>> {
         let keys = key_group(project, group);
-        let page = self.backend.uses_page(keys.clone(), from, 0, PAGE_KEYS).await?;
-        let changed = self.changed(page.uses).await?;
+        let page = self.backend.uses_page(keys.clone(), from, 0, MAX_KEYS_TOGETHER).await?;
+        let changed = self.changed(page.uses, page.read_at).await?;
         if !changed.is_empty() {
             self.backend.roll_up(keys, changed).await?;
         }
@@ -68,17 +68,15 @@ impl CellStore {
         })
     }
 
-    /// Moves some last uses of the first format, except of keys that were used since. Returns whether there were any.
-    async fn move_last_uses(&self, project: &ProjectId) -> Result<bool> {
+    /// Moves some last uses of the first format, except of keys that were used since. Returns where to go on, if there may
+    /// be others.
+    async fn move_last_uses(&self, project: &ProjectId, from: Option<String>) -> Result<Option<String>> {
         if self.format() < Format::USAGE_BY_KEY {
-            return Ok(false);
+            return Ok(None);
         }
-        let found = self.backend.some_last_used(project.to_string(), PAGE_KEYS).await?;
-        if found.is_empty() {
-            return Ok(false);
-        }
+        let page = self.backend.last_uses_page(project.to_string(), from, MAX_KEYS_TOGETHER).await?;
         let mut groups: HashMap<KeyGroup, Vec<RolledUpUses>> = HashMap::new();
-        for last_use in found.iter().filter(|last_use| !last_use.project.is_empty()) {
+        for last_use in page.uses.iter().filter(|last_use| !last_use.project.is_empty()) {
             let RawLastUse { project, key, ms } = last_use;
             let group = KeyGroup { project: project.clone(), group: Partition::of_id(key).group() };
             let recent = recent::add(None, Timestamp::from_ms(*ms), 0);
@@ -88,32 +86,41 @@ impl CellStore {
         for (group, uses) in groups {
             self.backend.roll_up(group, uses).await?;
         }
-        let keys = found.into_iter().map(|last_use| last_use.key).collect();
-        self.backend.remove_last_used(project.to_string(), keys).await?;
-        Ok(true)
+        if !page.uses.is_empty() {
+            self.backend.remove_last_uses(project.to_string(), page.uses).await?;
+        }
+        Ok(page.next)
     }
 
-    /// Returns those of the uses that a roll-up changes.
-    async fn changed(&self, uses: Vec<(String, StoredUses)>) -> Result<Vec<RolledUpUses>> {
-        let now = self.clock.now();
-        let (mut changed, mut unused) = (Vec::new(), Vec::new());
+    /// Returns those of the uses that a roll-up changes. It forgets by the store's clock: what it removes never returns,
+    /// and the clock of one deliverer may be wrong.
+    async fn changed(&self, uses: Vec<(String, StoredUses)>, now: Timestamp) -> Result<Vec<RolledUpUses>> {
+        let (mut rolled_up, mut unused) = (Vec::new(), Vec::new());
         for (key, stored) in uses {
-            let rolled_up = stored
-                .kept(self.usage_retention, now)
-                .and_then(|kept| Ok((kept.is_empty(), stored.rolled_up(self.usage_retention, now)?)));
-            match rolled_up {
-                Ok((true, _)) => unused.push((key, stored.recent)),
-                Ok((false, new)) if new != stored => changed.push(RolledUpUses { key, read: stored.recent, new }),
-                Ok((false, _)) => {}
+            match self.roll_up_key(&stored, now) {
+                Ok((kept, new)) => {
+                    if kept.is_empty() {
+                        unused.push(key.clone());
+                    }
+                    rolled_up.push((key, stored, new));
+                }
                 Err(error) => {
                     tracing::warn!(key, error = %error_chain(&error), "the uses of a key are left as they are")
                 }
             }
         }
-        let removed = self.removed_keys(unused.iter().map(|(key, _)| key.clone()).collect()).await?;
-        let forgotten = unused.into_iter().filter(|(key, _)| removed.contains(key));
-        changed.extend(forgotten.map(|(key, read)| RolledUpUses { key, read, new: StoredUses::default() }));
-        Ok(changed)
+        let removed = self.removed_keys(unused).await?;
+        let replaced = rolled_up.into_iter().map(|(key, stored, new)| {
+            let new = if removed.contains(&key) { StoredUses::default() } else { new };
+            (key, stored, new)
+        });
+        let changed = replaced.filter(|(_, stored, new)| stored != new);
+        Ok(changed.map(|(key, stored, new)| RolledUpUses { key, read: stored.recent, new }).collect())
+    }
+
+    /// Returns what is kept of uses, and how it is stored.
+    fn roll_up_key(&self, stored: &StoredUses, now: Timestamp) -> Result<(Uses, StoredUses)> {
+        Ok((stored.kept(self.usage_retention, now)?, stored.rolled_up(self.usage_retention, now)?))
     }
 
     /// Returns those of the keys that have no record.

@@ -1,12 +1,14 @@
 //! Usage of keys: counts by the hour, day and month, and last uses.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::time::Timestamp;
 use gatepost_domain::usage::{Grouping, HOUR_MS};
-use gatepost_store::{CellStore, Format, PeriodUsage, StoreErrorKind};
+use gatepost_store::clock::ManualClock;
+use gatepost_store::{CellStore, Format, PeriodUsage, Store, StoreErrorKind, StoreOptions};
 
 use crate::fixture::{Fixture, TestBackend};
 
@@ -46,17 +48,21 @@ impl Fixture {
     }
 
     async fn roll_up(&self) {
-        let mut position = None;
-        loop {
-            position = self.store.roll_up_usage(&self.project.record.id, position).await.unwrap();
-            if position.is_none() {
-                break;
-            }
-        }
+        roll_up(&self.store, &self.project.record.id).await;
     }
 
     async fn last_used(&self, keys: &[&KeyId]) -> Vec<Option<Timestamp>> {
         self.store.last_used(&self.project.record.id, keys).await.unwrap()
+    }
+}
+
+async fn roll_up(store: &CellStore, project: &ProjectId) {
+    let mut position = None;
+    loop {
+        position = store.roll_up_usage(project, position).await.unwrap();
+        if position.is_none() {
+            break;
+        }
     }
 }
 
@@ -219,4 +225,50 @@ async fn uses_that_cannot_be_decoded_are_left_and_the_others_rolled_up() {
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
     test.add_uses(&[(&a, 5)]).await;
     assert_eq!(test.last_used(&[&a]).await.len(), 1, "the next use replaces it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_last_uses_of_many_keys_are_moved_and_their_hours_expire() {
+    let mut backend = TestBackend::redis();
+    backend.options.write_format = Format::FIRST;
+    let test = backend.fixture().await;
+    let used = test.key().await.0.record.id;
+    let keys: Vec<KeyId> = (0..20_000).map(|number| key(&format!("{:02}many{number}", number % 40))).collect();
+    test.add_uses(&keys.iter().chain([&used]).map(|key| (key, 1)).collect::<Vec<_>>()).await;
+    let before = test.last_used(&[&used]).await;
+    test.store.upgrade(Format::LATEST, |_| ()).await.unwrap();
+    test.roll_up().await;
+    let redis = test.backend.redis.as_ref().unwrap();
+    let of_project = |kind: &str| format!("{{gp:{}}}:{kind}", test.project.record.id);
+    assert_eq!(redis.redis_cli(&["hlen", &of_project("last-used")]), "0");
+    assert_eq!(test.last_used(&[&used]).await, before);
+    let ttl_ms: i64 = redis.redis_cli(&["pttl", &of_project("usage-hours")]).parse().unwrap();
+    assert!(ttl_ms > 90 * DAY_MS - DAY_MS, "{ttl_ms}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_roll_up_forgets_by_the_clock_of_the_store_and_forgets_all() {
+    let test = TestBackend::redis().fixture().await;
+    let used = test.key().await.0.record.id;
+    test.add_uses(&[(&used, 3)]).await;
+    test.skew.add(2 * HOUR_MS as i64);
+    test.add_uses(&[(&used, 4)]).await;
+    let from = Timestamp::from_ms(0);
+    let rows = test.read_uses(from).await;
+    let group = used.partition().group().number();
+    let past = format!("{{gp:{}:{group}}}:past-usage", test.project.record.id);
+    let redis = test.backend.redis.as_ref().unwrap();
+
+    let options = StoreOptions {
+        clock: Arc::new(ManualClock::at(test.now().plus(900 * 24 * HOUR))),
+        ..test.backend.options.clone()
+    };
+    let ahead = Store::open(&options, &test.backend.master).await.unwrap().single_cell().clone();
+    roll_up(&ahead, &test.project.record.id).await;
+    assert_eq!(test.read_uses(from).await, rows);
+    assert_eq!(redis.redis_cli(&["hlen", &past]), "2", "of the key, and of all keys together");
+
+    test.skew.add(900 * DAY_MS);
+    test.roll_up().await;
+    assert_eq!(redis.redis_cli(&["hlen", &past]), "0");
 }
