@@ -10,7 +10,7 @@ use gatepost_domain::key::{Env, Secret};
 use gatepost_domain::partition::Partition;
 use gatepost_domain::permit::{EnvRule, RequestFacts, Requirement};
 use gatepost_domain::record::{Actor, ApiKey, Project, RateLimit, Status};
-use gatepost_domain::time::{Clock, Version};
+use gatepost_domain::time::{Clock, Timestamp, Version};
 use gatepost_limits::{OutagePolicy, RateLimiter};
 use gatepost_store::CommitOutcome;
 use gatepost_store::clock::SystemClock;
@@ -164,6 +164,18 @@ impl Fixture {
         assert!(matches!(outcome, FirstUseOutcome::Won(_)), "{outcome:?}");
     }
 
+    /// Returns how many uses of a key are in the store.
+    pub(crate) async fn uses(&self, key: &KeyId) -> u64 {
+        let (from, to) = (Timestamp::from_ms(0), SystemClock.now().plus(Duration::from_secs(3600)));
+        let periods = self.store.key_usage(&self.project.id, key, from, to).await.unwrap();
+        periods.into_iter().map(|period| period.count).sum()
+    }
+
+    /// Returns the Redis key with the recent uses of the keys with which a key is stored.
+    pub(crate) fn uses_key(&self, key: &KeyId) -> String {
+        format!("{{gp:{}:{}}}:key-usage", self.project.id, key.partition().group().number())
+    }
+
     /// Moves the clock of the store.
     pub(crate) fn skew_clock(&self, ms: i64) {
         self.options.clock_skew.add(ms);
@@ -176,6 +188,18 @@ impl Fixture {
         let key = records::api_key(&self.project, &secret, |value| store.envelope().digest(value));
         commit(&store, Action::ApiKeyCreated, RecordWrite::create(key)).await;
         secret.expose().to_owned()
+    }
+
+    /// Creates a key whose uses are not stored with those of the others.
+    pub(crate) async fn key_of_another_group(&self) -> (KeyId, String) {
+        let secret = records::secret();
+        let id = KeyId::parse("key_01another").unwrap();
+        let key = ApiKey {
+            id: id.clone(),
+            ..records::api_key(&self.project, &secret, |value| self.store.envelope().digest(value))
+        };
+        commit(&self.store, Action::ApiKeyCreated, RecordWrite::create(key)).await;
+        (id, secret.expose().to_owned())
     }
 
     /// Returns the value of a key with a rate limit.

@@ -111,3 +111,23 @@ async fn during_an_outage_limits_follow_the_outage_policy() {
             .await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uses_are_counted_once_while_those_of_other_keys_cannot_be() {
+    let fixture = Fixture::start(crate::fixture::options()).await;
+    let (refused, refused_secret) = fixture.key().await;
+    let (counted, counted_secret) = fixture.key_of_another_group().await;
+    assert_ne!(fixture.uses_key(&counted), fixture.uses_key(&refused));
+    // As if the server of these keys did not respond.
+    fixture.redis.redis_cli(&["set", &fixture.uses_key(&refused), "no hash"]);
+    const ROUNDS: u64 = 4;
+    for round in 1..=ROUNDS {
+        for secret in [&refused_secret, &counted_secret] {
+            assert!(matches!(fixture.check(secret).await, Verdict::Permitted(_)));
+        }
+        fixture.wait_until(async |fixture| fixture.uses(&counted).await >= round).await;
+    }
+    fixture.redis.redis_cli(&["del", &fixture.uses_key(&refused)]);
+    fixture.wait_until(async |fixture| fixture.uses(&refused).await >= ROUNDS).await;
+    assert_eq!([fixture.uses(&refused).await, fixture.uses(&counted).await], [ROUNDS; 2]);
+}
