@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gatepost_domain::id::ProjectId;
 use gatepost_runtime::error_chain;
-use gatepost_store::{MAX_PAGE, Result};
+use gatepost_store::{MAX_PAGE, Result, StoreError, StoreErrorKind};
 
 use crate::context::{DelivererContext, sleep_unless_stopped};
 
@@ -39,7 +39,9 @@ async fn roll_up_all(context: &DelivererContext) -> Result<()> {
             loop {
                 let projects = context.store.projects(&account.record.id, &after, MAX_PAGE).await?;
                 for project in &projects.items {
-                    roll_up(context, &project.record.id).await?;
+                    if let Err(error) = roll_up(context, &project.record.id).await {
+                        leave_if_corrupt(&project.record.id, error)?;
+                    }
                     if *context.stopped.borrow() {
                         return Ok(());
                     }
@@ -51,6 +53,16 @@ async fn roll_up_all(context: &DelivererContext) -> Result<()> {
         let Some(next) = accounts.next else { return Ok(()) };
         after = next;
     }
+}
+
+/// Leaves a project that cannot be read until the next roll-up, so that the others are not kept from theirs. Returns other
+/// errors, which concern all.
+fn leave_if_corrupt(project: &ProjectId, error: StoreError) -> Result<()> {
+    if error.kind() != StoreErrorKind::Corrupt {
+        return Err(error);
+    }
+    tracing::warn!(%project, error = %error_chain(&error), "rolling up the usage of a project failed, retrying in 6 h");
+    Ok(())
 }
 
 async fn roll_up(context: &DelivererContext, project: &ProjectId) -> Result<()> {

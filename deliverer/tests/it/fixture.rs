@@ -216,7 +216,7 @@ pub(crate) fn only_body(receiver: &MockServer) -> Value {
     serde_json::from_slice(&receiver.take_requests()[0].body).unwrap()
 }
 
-async fn commit(store: &CellStore, action: Action, writes: Vec<RecordWrite>, secret: Option<Secret>) {
+pub(crate) async fn commit(store: &CellStore, action: Action, writes: Vec<RecordWrite>, secret: Option<Secret>) {
     let event = EventId::generate_in(Partition::default(), &mut os_rng());
     let change = Change { event, action, actor: Actor::Operator, writes, secret, stored_response: None };
     let result = store.commit(&change).await.unwrap();

@@ -8,4 +8,5 @@ mod health;
 mod responses;
 mod settings;
 mod unreadable;
+mod usage;
 mod wire;
