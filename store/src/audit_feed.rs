@@ -43,7 +43,7 @@ impl CellStore {
 }
 
 impl AuditFeed<'_> {
-    /// Reads up to `limit` entries after `cursor`. Waits up to `wait` (at most 1 s) for the first.
+    /// Reads up to `limit` entries after `cursor`. Waits up to `wait` (at most 2 s) for the first.
     ///
     /// # Errors
     ///

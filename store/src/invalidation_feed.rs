@@ -22,7 +22,7 @@ impl CellStore {
 }
 
 impl InvalidationFeed<'_> {
-    /// Reads up to `limit` entries after a cursor. Waits up to `wait` (at most 1 s) for the first.
+    /// Reads up to `limit` entries after a cursor. Waits up to `wait` (at most 2 s) for the first.
     ///
     /// # Errors
     ///

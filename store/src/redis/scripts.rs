@@ -63,7 +63,7 @@ scripts! {
     CHECK_INVALIDATIONS = " flags=no-writes", ["common", "invalidations", "check_invalidations"];
     CHECK_CURSOR = " flags=no-writes", ["common", "cursor", "check_cursor"];
     SIGN_OFF = " flags=allow-oom", ["common", "sign_off"];
-    GATEWAYS = " flags=allow-oom", ["common", "gateways"];
+    GATEWAYS = " flags=allow-oom", ["common", "gateway_leases", "gateways"];
     CHECK_WRITABLE = " flags=allow-oom", ["common", "check_writable"];
     POSITION = " flags=no-writes", ["common", "position"];
     RETURN_ALLOWANCE = " flags=allow-oom", ["return_allowance"];
@@ -106,7 +106,7 @@ scripts! {
     DROP_QUEUE = " flags=allow-oom", ["common", "queue", "recovery", "drop_queue"];
     QUARANTINE = " flags=no-writes", ["common", "quarantine"];
     QUEUE_NUMBERS = " flags=no-writes", ["common", "queue_numbers"];
-    TRIM = " flags=allow-oom", ["common", "queue", "recovery", "trim"];
+    TRIM = " flags=allow-oom", ["common", "gateway_leases", "queue", "recovery", "trim"];
 }
 
 #[cfg(test)]

@@ -261,16 +261,18 @@ pub(crate) async fn a_heartbeat_returns_position_and_cursor_state(backend: TestB
 
 pub(crate) async fn gateways_are_listed_until_sign_off_or_lease_expiry(backend: TestBackend) {
     let test = backend.fixture().await;
-    let ids: Vec<GatewayId> = (0..2).map(|_| GatewayId::generate(&mut os_rng())).collect();
-    for gateway in &ids {
+    let ids: Vec<GatewayId> = (0..3).map(|_| GatewayId::generate(&mut os_rng())).collect();
+    let heartbeat = async |gateway: &GatewayId| {
         let heartbeat = Heartbeat {
             gateway: gateway.clone(),
             cursor: FeedCursor::default(),
             valid_for: Duration::from_secs(62),
             label: GatewayLabel { name: format!("{gateway} a:8080"), version: "0.2.0".to_owned() },
         };
-        test.store.heartbeat(heartbeat).await.unwrap();
-    }
+        test.store.heartbeat(heartbeat).await.unwrap().gateways
+    };
+    heartbeat(&ids[0]).await;
+    heartbeat(&ids[1]).await;
     for gateway in test.store.gateways().await.unwrap() {
         let label = GatewayLabel { name: format!("{} a:8080", gateway.id), version: "0.2.0".to_owned() };
         assert_eq!(gateway.label, Some(label));
@@ -282,7 +284,7 @@ pub(crate) async fn gateways_are_listed_until_sign_off_or_lease_expiry(backend: 
         known.sort();
         known
     };
-    let mut both = ids.clone();
+    let mut both = ids[..2].to_vec();
     both.sort();
     assert_eq!(known().await, both);
     test.store.deregister_gateway(&ids[0]).await.unwrap();
@@ -290,6 +292,10 @@ pub(crate) async fn gateways_are_listed_until_sign_off_or_lease_expiry(backend: 
     test.skew.add(61_000);
     assert_eq!(known().await, vec![ids[1].clone()]);
     test.skew.add(2_000);
+    test.store.trim(crate::trim::rule(1)).await.unwrap();
+    assert_eq!(heartbeat(&ids[2]).await, 1, "trimming forgets the gateway whose lease has ended");
+    assert_eq!(known().await, vec![ids[2].clone()]);
+    test.skew.add(63_000);
     assert_eq!(known().await, vec![]);
 }
 

@@ -5,6 +5,7 @@
 -- Returns nothing.
 local HOUR_MS = 3600000
 local HEAD_BYTES, TIME_BYTES = 11, 6
+local MAX_COUNT = 2 ^ 40 - 1 -- five bytes
 local byte, char, sub, floor = string.byte, string.char, string.sub, math.floor
 local function leb128(number)
   local text = ''
@@ -47,7 +48,7 @@ for i = 1, key_count do
   end
   local packed_count = packed_counts[count]
   if not packed_count then
-    packed_count = struct.pack('>I5', math.min(count, 2 ^ 40 - 1))
+    packed_count = struct.pack('>I5', math.min(count, MAX_COUNT))
     packed_counts[count] = packed_count
   end
   arguments[2 * i + 1] = last_used .. packed_count .. records

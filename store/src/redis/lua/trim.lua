@@ -1,4 +1,4 @@
--- Removes expired data, never stream entries past the fan-out cursor.
+-- Removes expired data, never stream entries past the fan-out cursor, and gateways whose lease has ended.
 -- ARGV: maximum age of entries in ms, maximum entries, maximum age in ms of secrets, of dead letters and of what the
 --   logs of webhooks have, the time before which attempts are too old (RFC 3339), max per kind.
 -- Returns 'ok', entries, secrets and dead letters removed, position through which entries are gone.
@@ -83,6 +83,7 @@ end
 local entries = trim_stream()
 trim_logs()
 trim_leases()
+remove_ended_gateways(now)
 local dead = members_older_than(DEAD_AGES, max_dead_age)
 for _, member in ipairs(dead) do
   remove_dead(string.match(member, '^(%S+) (%S+)$'))
