@@ -77,7 +77,7 @@ pub use ops::{
     QueueStats, RecoveryStatus, RecoveryStepOutcome, RegisteredGateway, ReplayStats, RetentionPolicy, SendNowOutcome,
     SettlementOutcome, SortOrder, TrimStats, UsageGrouping, WebhookNumbers,
 };
-pub use options::{ClockSkew, Recovery, Replicas, Replication, StoreOptions, UnsafeRedis};
+pub use options::{ClockSkew, MAX_KEYS_TOGETHER, Recovery, Replicas, Replication, StoreOptions, UnsafeRedis};
 pub use queue::{DeliveryLeases, DroppedDelivery, FanOutStep, LeasedDelivery, Settlement};
 pub use random::os_rng;
 pub use records::{LenientPage, MAX_COUNTED, MAX_PAGE, Page};
@@ -94,4 +94,4 @@ pub use store_server::StoreServer;
 pub use stored_response::{ResponseClaim, ResponseClaimToken};
 pub use upgrade::{StoreUpgrade, UpgradeError};
 pub use url::{RedisUrl, StoreUrl};
-pub use usage::{MAX_KEYS_TOGETHER, PeriodUsage, RollUpPosition, UsageOfKeys, UsageRetention};
+pub use usage::{PeriodUsage, RollUpPosition, UsageOfKeys, UsageRetention};

@@ -121,6 +121,9 @@ impl ClockSkew {
 pub const DEFAULT_MAX_ENTRIES: u64 = 5_000_000;
 /// How long usage by the hour is kept in stores of the first format: 90 days.
 pub(crate) const HOURLY_RETENTION_HOURS: u64 = 90 * 24;
+/// Maximum number of keys whose uses are read or written in one act: Redis serves nobody else meanwhile. Adding takes
+/// 0.2 ms, rolling up some 0.5 ms.
+pub const MAX_KEYS_TOGETHER: usize = 200;
 /// Deadline of a lookup.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// Deadline of a first-use claim and of rate limit operations.

@@ -15,10 +15,6 @@ mod roll_up;
 mod stored_uses;
 mod uses;
 
-/// Maximum number of keys whose uses are read or written in one act: Redis serves nobody else meanwhile. Adding takes
-/// 0.2 ms, rolling up some 0.5 ms.
-pub const MAX_KEYS_TOGETHER: usize = 200;
-
 pub use of_keys::UsageOfKeys;
 pub use period::PeriodUsage;
 pub use retention::UsageRetention;

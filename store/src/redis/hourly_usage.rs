@@ -5,13 +5,13 @@ use gatepost_domain::usage::HOUR_MS;
 
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{LastUsesPage, RawLastUse, RawUsage, UsageGrouping};
-use crate::options::{COMMIT_TIMEOUT, HOURLY_RETENTION_HOURS};
-use crate::usage::MAX_KEYS_TOGETHER;
+use crate::options::{COMMIT_TIMEOUT, HOURLY_RETENTION_HOURS, MAX_KEYS_TOGETHER};
 
 use super::client::Redis;
 use super::scripts;
-use super::usage::SCAN_START;
 
+/// The cursor of the first page of a scan, and of the end.
+pub(super) const SCAN_START: &str = "0";
 /// Suffix of the key that lists a project's hours; the scripts derive other keys from it.
 const USAGE_HOURS: &str = "usage-hours";
 

@@ -6,15 +6,11 @@ use redis::{ScriptInvocation, Value};
 
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::{KeyGroup, RolledUpUses, StoredUses, UsesPage, UsesPart};
-use crate::options::COMMIT_TIMEOUT;
-use crate::usage::MAX_KEYS_TOGETHER;
+use crate::options::{COMMIT_TIMEOUT, MAX_KEYS_TOGETHER};
 
 use super::client::Redis;
-use super::hourly_usage::parse_number;
+use super::hourly_usage::{SCAN_START, parse_number};
 use super::scripts;
-
-/// The cursor of the first page of a scan, and of the end.
-pub(super) const SCAN_START: &str = "0";
 
 impl UsesPart {
     /// Returns the suffix of the key with this part of the uses of a group.

@@ -6,12 +6,12 @@ use std::ops::Range;
 use gatepost_domain::id::{KeyId, ProjectId};
 use gatepost_domain::partition::PartitionGroup;
 
-use super::MAX_KEYS_TOGETHER;
 use super::period::{PeriodUsage, key_group, periods};
 use super::uses::Uses;
 use crate::cell_store::CellStore;
 use crate::error::{Result, StoreErrorKind};
 use crate::ops::UsageGrouping;
+use crate::options::MAX_KEYS_TOGETHER;
 
 /// Hours of the first format that are read one at a time; if there are more, those of a day are read together.
 const FEW_HOURS: usize = 7 * 24;

@@ -20,7 +20,7 @@ impl CellStore {
     /// # Errors
     ///
     /// Those of a write, see [`CellStore`]. After an error the uses may have been added: a retry may count them twice, no
-    /// retry may lose them. Those of more than [`MAX_KEYS_TOGETHER`](super::MAX_KEYS_TOGETHER) keys, or of keys of several
+    /// retry may lose them. Those of more than [`MAX_KEYS_TOGETHER`](crate::MAX_KEYS_TOGETHER) keys, or of keys of several
     /// partition groups, may have been added in part.
     pub async fn add_usage(&self, project: &ProjectId, usage: &[(KeyId, u64)]) -> Result<()> {
         if self.format() < Format::USAGE_BY_KEY {

@@ -8,12 +8,13 @@ use gatepost_domain::time::Timestamp;
 use gatepost_runtime::error_chain;
 
 use super::period::key_group;
+use super::recent;
 use super::uses::Uses;
-use super::{MAX_KEYS_TOGETHER, recent};
 use crate::cell_store::CellStore;
 use crate::error::Result;
 use crate::format::Format;
 use crate::ops::{KeyGroup, RawLastUse, RecordName, RolledUpUses, StoredUses};
+use crate::options::MAX_KEYS_TOGETHER;
 
 /// What of a project is to be rolled up next.
 #[derive(Debug, Clone, PartialEq, Eq)]
