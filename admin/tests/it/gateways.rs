@@ -20,6 +20,22 @@ pub(crate) async fn send_heartbeat(fixture: &Fixture, gateway: &GatewayId, name:
     fixture.store.single_cell().heartbeat(heartbeat).await.unwrap();
 }
 
+/// Sends heartbeats of a gateway that applies each change at once, until `action` has ended.
+pub(crate) async fn with_gateway<T>(fixture: &Fixture, name: &str, action: impl Future<Output = T>) -> T {
+    let gateway = GatewayId::generate(&mut os_rng());
+    let applying = async {
+        loop {
+            let last = fixture.store.single_cell().last_position().await.unwrap();
+            send_heartbeat(fixture, &gateway, name, last).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        result = action => result,
+        () = applying => unreachable!("heartbeats do not end"),
+    }
+}
+
 /// The gateways by name, each with a member.
 fn by_name<'a>(gateways: &'a Value, member: &str) -> Vec<(&'a str, &'a Value)> {
     let list = gateways.as_array().unwrap();

@@ -25,17 +25,16 @@ async fn a_project_that_cannot_be_read_keeps_no_other_from_its_roll_up() {
     let store = Store::open_or_create(&options, &master).await.unwrap().single_cell().clone();
     let account = records::account("first");
     commit(&store, Action::AccountCreated, vec![RecordWrite::create(account.clone())], None).await;
-    let mut projects = [(); 2].map(|()| records::project(&account.id));
-    projects.sort_by(|left, right| left.id.as_str().cmp(right.id.as_str()));
     let key = KeyId::parse("key_00used").unwrap();
-    for project in &projects {
+    for project in [(); 2].map(|()| records::project(&account.id)) {
         commit(&store, Action::ProjectCreated, vec![RecordWrite::create(project.clone())], None).await;
         for _ in 0..2 {
             store.add_usage(&project.id, &[(key.clone(), 1)]).await.unwrap();
             options.clock_skew.add(HOUR_MS);
         }
     }
-    let [unreadable, other] = projects.map(|project| project.id);
+    let listed = store.projects(&account.id, "", 2).await.unwrap().items;
+    let (unreadable, other) = (&listed[0].record.id, &listed[1].record.id);
     redis.redis_cli(&["set", &format!("{{gp:{unreadable}}}:last-used"), "no hash"]);
     let deliverer = Deliverer::start(store, Arc::new(SystemClock), deliverer_options(1000), &Registry::new()).unwrap();
     let rolled_up = async {

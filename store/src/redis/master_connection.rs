@@ -279,6 +279,7 @@ pub(super) fn store_error(error: &RedisError, user: &str) -> StoreError {
 fn classify(error: &RedisError) -> StoreErrorKind {
     match (error.kind(), error.code()) {
         (_, Some("OOM" | "MISCONF")) => StoreErrorKind::Full,
+        (_, Some("WRONGTYPE")) => StoreErrorKind::Corrupt,
         (ErrorKind::InvalidClientConfig, _) => StoreErrorKind::Refused,
         // The slot is moving to another server, so no script can run. Redis has no error code for this.
         (ErrorKind::Server(ServerErrorKind::ResponseError), _)

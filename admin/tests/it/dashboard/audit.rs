@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::browser::{Browser, hidden_field, link_after};
 use crate::fixture::{Fixture, text};
-use crate::gateways::send_heartbeat;
+use crate::gateways::{send_heartbeat, with_gateway};
 
 #[tokio::test]
 async fn changes_are_listed_newest_first_and_every_filter_is_in_the_address() {
@@ -119,12 +119,10 @@ async fn a_revocation_shows_which_gateways_refuse_the_key() {
     let admin = fixture.caller("acme", None, Role::Admin).await;
     let project = admin.create_project().await;
     let key = admin.create_key(&project, json!({"name": "leaked"})).await;
-    let gateway = GatewayId::generate(&mut os_rng());
-    send_heartbeat(&fixture, &gateway, "edge-1:8080", Version::MAX).await;
     let mut browser = Browser::new(&fixture);
     browser.sign_in(&admin.access_key).await;
     let path = format!("/dashboard/keys/{}/revoke", text(&key, "id"));
-    let page = browser.post(&path, &[("confirmation", "leaked")]).await.body;
+    let page = with_gateway(&fixture, "edge-1:8080", browser.post(&path, &[("confirmation", "leaked")])).await.body;
     assert!(page.contains("1/1 gateways refuse it") && page.contains("edge-1:8080"), "{page}");
     assert!(page.contains("Applied"), "{page}");
 }
@@ -135,13 +133,12 @@ async fn a_rotation_shows_which_gateways_have_applied_it() {
     let admin = fixture.caller("acme", None, Role::Admin).await;
     let project = admin.create_project().await;
     let key = admin.create_key(&project, json!({})).await;
-    let gateway = GatewayId::generate(&mut os_rng());
-    send_heartbeat(&fixture, &gateway, "edge-1:8080", Version::MAX).await;
     let mut browser = Browser::new(&fixture);
     browser.sign_in(&admin.access_key).await;
     let path = format!("/dashboard/keys/{}/rotate", text(&key, "id"));
     let once = hidden_field(&browser.get(&path).await.body, "once");
-    let page = browser.post(&path, &[("overlap", "0"), ("once", &once)]).await.body;
+    let form = [("overlap", "0"), ("once", once.as_str())];
+    let page = with_gateway(&fixture, "edge-1:8080", browser.post(&path, &form)).await.body;
     assert!(page.contains("1/1 gateways accept only the values below") && page.contains("edge-1:8080"), "{page}");
 }
 
